@@ -1,0 +1,64 @@
+import { parseStream, type RecordedEvent } from '../message.ts'
+import type { ExecutionEvent } from './events.ts'
+
+/** What the timekeeper does when a timer is due; each command is decided again by the aggregate, so early or double is harmless. */
+export type Timer = {
+  /** `execution` or `execution:stage`; one timer a key, a later one replaces it. */
+  readonly key: string
+  readonly executionId: string
+  readonly namespace: string
+  /** Milliseconds since 1970. */
+  readonly dueMs: number
+  /** Id of the event that set it. */
+  readonly causationId: string
+  readonly does:
+    | { readonly kind: 'time-out-execution' }
+    | { readonly kind: 'time-out-stage'; readonly stage: string; readonly attempt: number; readonly worker: string }
+    | { readonly kind: 'retry' | 'wake'; readonly stage: string; readonly attempt: number }
+}
+
+export type TimerChange = { readonly set: Timer } | { readonly clear: string }
+
+/**
+ * The worker ends an attempt at its timeout, and a script may take its whole `grace`, at most 10 minutes, to end; only if
+ * that has not happened by then is the attempt ended from outside. A worker that is gone shows by its lease long before.
+ */
+const WORKER_MARGIN_MS = 11 * 60_000
+
+/** The timers that an event sets and clears. */
+export function timerChanges(event: RecordedEvent<ExecutionEvent>): readonly TimerChange[] {
+  const executionId = parseStream(event.stream).id
+  const { namespace } = event.metadata
+  const set = (key: string, dueMs: number, does: Timer['does']): TimerChange[] => [
+    { set: { key, executionId, namespace, dueMs, causationId: event.id, does } },
+  ]
+  switch (event.type) {
+    case 'ExecutionStarted':
+      return set(executionId, Date.parse(event.at) + event.data.definition.timeoutMs, { kind: 'time-out-execution' })
+    case 'StageScheduled': {
+      const { stage, attempt, wakeAt } = event.data
+      const key = `${executionId}:${stage}`
+      return wakeAt === undefined ? [{ clear: key }] : set(key, Date.parse(wakeAt), { kind: 'wake', stage, attempt })
+    }
+    case 'StageStarted': {
+      const { stage, attempt, worker, timeoutMs } = event.data
+      const dueMs = Date.parse(event.at) + timeoutMs + WORKER_MARGIN_MS
+      return set(`${executionId}:${stage}`, dueMs, { kind: 'time-out-stage', stage, attempt, worker })
+    }
+    case 'StageRetried': {
+      const { stage, attempt, dueAt } = event.data
+      return set(`${executionId}:${stage}`, Date.parse(dueAt), { kind: 'retry', stage, attempt })
+    }
+    case 'StageCompleted':
+    case 'StageFailed':
+    case 'StageSkipped':
+    case 'StageCancelled':
+      return [{ clear: `${executionId}:${event.data.stage}` }]
+    case 'ExecutionCompleted':
+    case 'ExecutionFailed':
+    case 'ExecutionCancelled':
+      return [{ clear: executionId }]
+    case 'ExecutionCancellationRequested':
+      return []
+  }
+}

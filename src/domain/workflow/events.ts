@@ -1,0 +1,25 @@
+import type { Json } from '../message.ts'
+import type { CompiledWorkflow } from './definition.ts'
+
+export type WorkflowEvent =
+  | {
+      type: 'WorkflowRegistered'
+      data: WorkflowVersionData
+    }
+  | { type: 'WorkflowRevised'; data: WorkflowVersionData }
+  | { type: 'WorkflowRetired'; data: { readonly name: string; readonly reason: string } }
+
+/** One immutable version, counted from 1. `source` is the document as it was sent, parsed; `definition` is what runs. */
+export type WorkflowVersionData = {
+  readonly name: string
+  readonly version: number
+  readonly source: Json
+  readonly definition: CompiledWorkflow
+  /** JSON Schema of the input, where the document gives one. */
+  readonly inputSchema?: { readonly [key: string]: Json }
+  /** SHA-256 of the canonical source: an identical document is no new version. */
+  readonly fingerprint: string
+}
+
+/** The stream of one workflow; names have no dot before the namespace ends, so the pair is unambiguous. */
+export const workflowStream = (namespace: string, name: string): string => `workflow-${namespace}.${name}`

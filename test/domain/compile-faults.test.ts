@@ -1,0 +1,230 @@
+import { describe, expect, test } from 'vitest'
+import type { Json } from '../../src/domain/message.ts'
+import { faultsOf, shell, workflow } from '../support/documents.ts'
+
+describe('a fault at its place', () => {
+  test.each<[string, Json, string]>([
+    ['no object', null, ' expected object, received null'],
+    ['a list', [], ' expected object, received array'],
+    ['no name', { stages: { a: shell() } }, '/name is required'],
+    ['no stages', { name: 'x' }, '/stages is required'],
+    ['stages without one', workflow({}), '/stages a workflow has at least one stage'],
+    ['an unknown member', workflow({ a: shell() }, { stagez: 1 }), '/stagez there is no member `stagez` here'],
+    [
+      'an unknown member of a stage',
+      workflow({ a: shell({ need: [] }) }),
+      '/stages/a/need there is no member `need` here',
+    ],
+    ['a dot in the name', workflow({ a: shell() }, { name: 'a.b' }), '/name the name of a workflow starts with'],
+    ['a capital in a stage', workflow({ Build: shell() }), '/stages/Build the name of a stage starts with'],
+    ['a number for a duration', workflow({ a: shell({ timeout: 10 }) }), '/stages/a/timeout expected string'],
+    ['a duration of no unit', workflow({ a: shell() }, { timeout: '10' }), '/timeout expected a duration such as'],
+    [
+      'a duration of 100 years',
+      workflow({ a: shell() }, { timeout: '36500d' }),
+      '/timeout expected a duration such as',
+    ],
+    ['no time at all', workflow({ a: shell({ timeout: '0s' }) }), '/stages/a/timeout a timeout is longer than nothing'],
+    ['no attempts', workflow({ a: shell({ retry: { maxAttempts: 0 } }) }), '/stages/a/retry/maxAttempts Too small'],
+    [
+      'a limit below the first pause',
+      workflow({ a: shell() }, { retry: { backoff: { initial: '2m', max: '1m' } } }),
+      '/retry/backoff/max `initial` is longer than `max`',
+    ],
+    ['a trigger of our own', workflow({ a: shell({ trigger: 'some' }) }), '/stages/a/trigger expected one of'],
+    ['a handler with blanks', workflow({ a: { uses: 'my handler' } }), '/stages/a/uses a handler is named in'],
+    ['a queue with dots', workflow({ a: shell({ queue: 'a.b' }) }), '/stages/a/queue the name of a queue'],
+    ['an unknown need', workflow({ a: shell({ needs: ['b'] }) }), '/stages/a/needs/0 there is no stage called "b"'],
+    ['an unknown need without a list', workflow({ a: shell({ needs: 'b' }) }), '/stages/a/needs there is no stage'],
+    [
+      'a cycle',
+      workflow({ a: shell({ needs: ['b'] }), b: shell({ needs: ['a'] }) }),
+      '/stages/a/needs/0 the stages need each other in a cycle: a → b → a',
+    ],
+    ['a script without text', workflow({ a: { uses: 'shell' } }), '/stages/a/with/run is required'],
+    [
+      'an expression in a script',
+      workflow({ a: { uses: 'shell', with: { run: 'echo ${{ input.x }}' } } }),
+      '/stages/a/with/run a script gets values through its environment alone',
+    ],
+    [
+      'a variable of no name',
+      workflow({ a: { uses: 'shell', with: { run: 'x', env: { 'A-B': '1' } } } }),
+      '/stages/a/with/env/A-B a variable is',
+    ],
+    [
+      'an address with ftp',
+      workflow({ a: { uses: 'http', with: { url: 'ftp://x' } } }),
+      '/stages/a/with/url expected an address',
+    ],
+    [
+      'a method of our own',
+      workflow({ a: { uses: 'http', with: { url: 'http://x', method: 'GO' } } }),
+      '/stages/a/with/method expected one of GET',
+    ],
+    [
+      'a status of our own',
+      workflow({ a: { uses: 'http', with: { url: 'http://x', expect: 99 } } }),
+      '/stages/a/with/expect an HTTP status is 100 to 599',
+    ],
+    ['a wait for nothing', workflow({ a: { uses: 'wait' } }), '/stages/a/with wait takes either'],
+    [
+      'a wait for two',
+      workflow({ a: { uses: 'wait', with: { duration: '1s', until: '2030-01-01T00:00:00Z' } } }),
+      '/stages/a/with wait takes either',
+    ],
+    [
+      'a wait until a time of no zone',
+      workflow({ a: { uses: 'wait', with: { until: '2030-01-01T00:00:00' } } }),
+      '/stages/a/with/until expected a time with its zone',
+    ],
+    [
+      'a condition with an unknown name',
+      workflow({ a: shell({ when: 'matrix.x == 1' }) }),
+      '/stages/a/when there is no "matrix"',
+    ],
+    [
+      'a condition that is a number',
+      workflow({ a: shell({ when: '1 + 1' }) }),
+      '/stages/a/when a condition is true or false',
+    ],
+    [
+      'a value with an unknown name',
+      workflow({ a: { uses: 'x', with: { a: ['${{ foo }}'] } } }),
+      '/stages/a/with/a/0 there is no "foo"',
+    ],
+    [
+      'braces that never close',
+      workflow({ a: { uses: 'x', with: { a: '${{ 1' } } }),
+      '/stages/a/with/a `${{` is never closed',
+    ],
+    [
+      'a stage that is none',
+      workflow({ a: shell({ when: "stages.b.status == 'x'" }) }),
+      '/stages/a/when there is no stage called "b"',
+    ],
+    [
+      'a stage that need not have ended',
+      workflow({ a: shell(), b: { uses: 'x', with: { y: '${{ stages.a.output }}' } } }),
+      '/stages/b/with/y "a" need not have ended when this stage starts; add it to `needs`',
+    ],
+    [
+      'a stage that asks for itself',
+      workflow({ a: shell({ when: "stages.a.status == 'x'" }) }),
+      '/stages/a/when "a" need not have ended',
+    ],
+    [
+      'a stage called constructor',
+      workflow({ constructor: shell() }),
+      '/stages/constructor the name `constructor` is not allowed',
+    ],
+    [
+      'a prototype in a value',
+      workflow({ a: { uses: 'x', with: { b: [{ prototype: 1 }] } } }),
+      '/stages/a/with/b/0/prototype the name',
+    ],
+    [
+      '__proto__',
+      JSON.parse('{"name":"x","stages":{"a":{"uses":"x","with":{"__proto__":{}}}}}'),
+      '/stages/a/with/__proto__ the name',
+    ],
+    [
+      'an expression in a key',
+      workflow({ a: { uses: 'x', with: { '${{ input.a }}': 1 } } }),
+      '/stages/a/with/${{ input.a }} an expression cannot stand in a name',
+    ],
+  ])('%s', (_, document, fault) => {
+    const faults = faultsOf(document)
+    expect(faults.filter((found) => found.startsWith(fault))).toHaveLength(1)
+    expect(faults).toHaveLength(1)
+  })
+  test('an ancestor far up may be named', () => {
+    const stages = {
+      a: shell(),
+      b: shell({ needs: ['a'] }),
+      c: { uses: 'x', needs: ['b'], with: { y: "${{ stages['a'].output.z }}" } },
+    }
+    expect(faultsOf(workflow(stages))).toEqual([])
+  })
+  test('more than 1,000 stages', () => {
+    const stages = Object.fromEntries(Array.from({ length: 1_001 }, (_, i) => [`s${i}`, shell()]))
+    expect(faultsOf(workflow(stages))).toEqual(['/stages a workflow has at most 1,000 stages; this one has 1001'])
+  })
+  test('a script of a handler of one’s own may hold expressions', () => {
+    expect(faultsOf(workflow({ a: { uses: 'python', with: { run: '${{ input.x }}' } } }))).toEqual([])
+  })
+})
+
+describe('not supported yet', () => {
+  const step = { uses: 'shell', with: { run: 'make rollback' } }
+  test.each<[string, Json]>([
+    ['concurrency', { group: 'release', limit: 1, onConflict: 'queue' }],
+    ['labels', { team: 'a' }],
+    ['env', { A: 'b' }],
+    ['outputs', { a: '${{ stages.a.output }}' }],
+  ])('`%s` of a workflow', (member, value) => {
+    expect(faultsOf(workflow({ a: shell() }, { [member]: value }))).toEqual([
+      `/${member} \`${member}\` of a workflow is not supported yet`,
+    ])
+  })
+  test('compensation of a workflow', () => {
+    expect(faultsOf(workflow({ a: shell() }, { onFailure: 'compensate' }))).toEqual([
+      '/onFailure `compensate` is not supported yet',
+    ])
+  })
+  test.each<[string, Json]>([
+    ['matrix', { suite: ['unit', 'e2e'] }],
+    ['env', { A: 1 }],
+    ['resources', { pool: 'production', slots: 1, cpu: 0.5, memory: '512Mi' }],
+    ['runsOn', 'linux'],
+    ['compensate', step],
+    ['continueOnError', false],
+    ['fallback', step],
+    ['outputs', { a: 1 }],
+  ])('`%s` of a stage', (member, value) => {
+    expect(faultsOf(workflow({ a: shell({ [member]: value }) }))).toEqual([
+      `/stages/a/${member} \`${member}\` of a stage is not supported yet`,
+    ])
+  })
+  test.each(['approval', 'gate', 'notify', 'pipeline', 'workflow', 'signal'])('the handler %s', (uses) => {
+    expect(faultsOf(workflow({ a: { uses } }))).toEqual([`/stages/a/uses the handler \`${uses}\` is not supported yet`])
+  })
+  test('what is wrong inside is said as well', () => {
+    expect(faultsOf(workflow({ a: shell({ resources: { pool: 'p', memory: 'much' } }) }))).toEqual([
+      '/stages/a/resources/memory expected an amount of memory such as 512Mi or 2Gi',
+      '/stages/a/resources `resources` of a stage is not supported yet',
+    ])
+  })
+})
+
+test('every problem is reported at once', () => {
+  const faults = faultsOf({
+    name: 'Release',
+    extra: 1,
+    timeout: 'soon',
+    concurrency: { group: 'x', limitt: 1 },
+    stages: {
+      a: { uses: 'shell', needs: ['b', 'nope'], with: { run: 'x ${{ input.y }}', cwdd: '.' } },
+      b: { uses: 'http', needs: ['a'], when: 'foo', with: { url: 'https://x', body: '${{ stages.zzz.output }}' } },
+      C: { uses: 'approval', need: [] },
+      d: 3,
+    },
+  })
+  expect(faults.map((fault) => fault.split(' ')[0]).sort()).toEqual([
+    '/concurrency',
+    '/concurrency/limitt',
+    '/extra',
+    '/name',
+    '/stages/C',
+    '/stages/C/need',
+    '/stages/C/uses',
+    '/stages/a/needs/0',
+    '/stages/a/needs/1',
+    '/stages/a/with/cwdd',
+    '/stages/a/with/run',
+    '/stages/b/when',
+    '/stages/b/with/body',
+    '/stages/d',
+    '/timeout',
+  ])
+})
