@@ -1,0 +1,263 @@
+import { join } from 'node:path'
+import type { NewEvent, RecordedEvent } from '../../domain/message.ts'
+import {
+  type AppendResult,
+  AppendTooLarge,
+  type Batch,
+  type EventStore,
+  type ExpectedRevision,
+  MAX_APPEND_BYTES,
+  START,
+  StoreUnavailable,
+  WrongExpectedRevision,
+} from '../../ports/event-store.ts'
+import { type AppendOutcome, type AppendRequest, LOG_FILE, type StoredRow } from './embedded-log.ts'
+import type { Reply } from './embedded-thread.ts'
+import { LogThread } from './log-thread.ts'
+import { Tail } from './tail.ts'
+import { checkWal } from './wal-check.ts'
+
+const READ_BATCH = 1_000
+
+type Waiting = {
+  readonly stream: string
+  readonly expected: ExpectedRevision
+  readonly events: readonly NewEvent[]
+  resolve(result: AppendResult): void
+  reject(error: Error): void
+}
+
+/**
+ * The log as a SQLite file in `folder`, which several processes of one machine may open. Appends go to a writer
+ * thread that commits many with one fsync; reads go to a reader thread, so neither waits for the other; followers at
+ * the head are fed from memory.
+ */
+export class EmbeddedEventStore implements EventStore {
+  readonly #folder: string
+  #writerThread: LogThread | undefined
+  readonly #reader: LogThread
+  readonly #tail = new Tail()
+  readonly #waiting = new Map<number, Waiting>()
+  #outbox: AppendRequest[] = []
+  /** The last `seq` of each message that the writer has not answered. */
+  #sent: number[] = []
+  #movedTo = START
+  #seq = 0
+
+  private constructor(folder: string) {
+    this.#folder = folder
+    this.#reader = new LogThread(folder, true, { received: (reply) => this.#received(reply), ended: () => {} })
+  }
+
+  /** Started by the first append: who only reads does without it. */
+  get #writer(): LogThread {
+    this.#writerThread ??= new LogThread(this.#folder, false, {
+      received: (reply) => this.#received(reply),
+      ended: (error) => this.#abandon(error),
+    })
+    return this.#writerThread
+  }
+
+  /** @throws StoreUnavailable, also for a log that is damaged: see DamagedLog */
+  static async open(folder: string): Promise<EmbeddedEventStore> {
+    try {
+      checkWal(join(folder, `${LOG_FILE}-wal`))
+    } catch (error) {
+      throw cannotOpen(error)
+    }
+    const store = new EmbeddedEventStore(folder)
+    try {
+      store.#tail.start(await store.head())
+      return store
+    } catch (error) {
+      await store.#reader.terminate()
+      throw cannotOpen(error)
+    }
+  }
+
+  append(stream: string, expected: ExpectedRevision, events: readonly NewEvent[]): Promise<AppendResult> {
+    if (events.length === 0) throw new Error(`an append to ${stream} has no events`)
+    const { cells, bytes } = toCells(events)
+    if (bytes > MAX_APPEND_BYTES) return Promise.reject(new AppendTooLarge(stream, bytes))
+    return new Promise((resolve, reject) => {
+      const seq = ++this.#seq
+      this.#waiting.set(seq, { stream, expected, events, resolve, reject })
+      // What is appended together crosses together. While the thread is busy that is all of a turn of the event loop;
+      // with nothing under way there is nothing to wait for but what comes in the same breath.
+      if (this.#outbox.push({ seq, stream, expected, cells }) > 1) return
+      if (this.#sent.length === 0) queueMicrotask(() => this.#send())
+      else setImmediate(() => this.#send())
+    })
+  }
+
+  #send(): void {
+    // One message is being committed and one waits: more would only cut the same appends into smaller pieces.
+    if (this.#sent.length >= 2 || this.#outbox.length === 0) return
+    const requests = this.#outbox
+    this.#outbox = []
+    try {
+      this.#writer.post({ kind: 'append', requests })
+      this.#sent.push(requests.at(-1)!.seq)
+    } catch (error) {
+      for (const { seq } of requests) this.#settle(seq)?.reject(error as Error)
+    }
+  }
+
+  #received(reply: Reply): void {
+    if (reply.kind === 'outcomes') for (const outcome of reply.outcomes) this.#appended(outcome)
+    if (reply.kind === 'outcomes') this.#tail.wake()
+    // While appends of our own are under way, what moved is most likely theirs, and is about to come with their outcome;
+    // what others wrote in between shows there as a gap.
+    if (reply.kind === 'moved') this.#movedTo = reply.head
+    if (this.#waiting.size === 0) this.#tail.moved(this.#movedTo)
+    if (reply.kind === 'outcomes' || reply.kind === 'failed') setImmediate(() => this.#send())
+    if (reply.kind === 'failed')
+      for (const seq of reply.seqs)
+        this.#settle(seq)?.reject(new StoreUnavailable(`the event log failed: ${reply.message}`, !reply.maybeWritten))
+  }
+
+  #appended(outcome: AppendOutcome): void {
+    const waiting = this.#settle(outcome.seq)
+    if (!waiting) return
+    const { stream, expected, events, resolve, reject } = waiting
+    if (outcome.kind === 'conflict') {
+      reject(new WrongExpectedRevision(stream, expected, outcome.actual === -1 ? 'noStream' : outcome.actual))
+      return
+    }
+    const { revision, position } = outcome
+    if (outcome.kind === 'appended') {
+      const back = events.length - 1
+      events.forEach((event, i) => {
+        this.#tail.push({ ...event, stream, revision: revision - back + i, position: position - back + i })
+      })
+    }
+    resolve({ revision, position })
+  }
+
+  #settle(seq: number): Waiting | undefined {
+    const waiting = this.#waiting.get(seq)
+    this.#waiting.delete(seq)
+    while (this.#sent[0] !== undefined && this.#sent[0] <= seq) this.#sent.shift()
+    return waiting
+  }
+
+  async *readStream(
+    stream: string,
+    options: { from?: number; direction?: 'forwards' | 'backwards'; limit?: number } = {},
+  ): AsyncGenerator<readonly RecordedEvent[]> {
+    const backwards = options.direction === 'backwards'
+    let from = options.from ?? (backwards ? Number.MAX_SAFE_INTEGER : 0)
+    let left = options.limit ?? Number.POSITIVE_INFINITY
+    while (left > 0) {
+      const limit = Math.min(left, READ_BATCH)
+      const rows = await this.#reader.ask<StoredRow[]>({ kind: 'readStream', seq: 0, stream, from, backwards, limit })
+      if (rows.length > 0) yield rows.map(recorded)
+      if (rows.length < limit) return
+      left -= rows.length
+      from = rows.at(-1)!.revision + (backwards ? -1 : 1)
+    }
+  }
+
+  async *readAll(
+    options: { after?: number; prefixes?: readonly string[] } = {},
+  ): AsyncGenerator<readonly RecordedEvent[]> {
+    const head = await this.head()
+    let after = options.after ?? START
+    while (after < head) {
+      const rows = await this.#reader.ask<StoredRow[]>({ kind: 'readAll', seq: 0, after, limit: READ_BATCH })
+      if (rows.length === 0) return
+      after = rows.at(-1)!.position
+      const events = rows
+        .filter((row) => row.position <= head && startsWithOne(row.stream, options.prefixes))
+        .map(recorded)
+      if (events.length > 0) yield events
+    }
+  }
+
+  async *subscribe(options: {
+    after: number
+    prefixes?: readonly string[]
+    batchSize?: number
+    signal: AbortSignal
+  }): AsyncGenerator<Batch> {
+    const { prefixes, batchSize = READ_BATCH, signal } = options
+    let after = options.after
+    let told = false
+    while (!signal.aborted) {
+      const fromMemory = this.#tail.after(after, batchSize)
+      const found =
+        fromMemory ??
+        (await this.#reader.ask<StoredRow[]>({ kind: 'readAll', seq: 0, after, limit: batchSize })).map(recorded)
+      after = found.at(-1)?.position ?? after
+      const caughtUp = found.length < batchSize
+      if (found.length > 0 || (caughtUp && !told)) {
+        told = caughtUp
+        yield { events: filtered(found, prefixes), position: after, caughtUp }
+      } else await this.#tail.moreThan(after, signal)
+    }
+  }
+
+  async truncate(stream: string, keepLast: number): Promise<void> {
+    await this.#writer.ask({ kind: 'truncate', seq: 0, stream, keepLast })
+  }
+
+  head(): Promise<number> {
+    return this.#reader.ask<number>({ kind: 'head', seq: 0 })
+  }
+
+  async close(): Promise<void> {
+    this.#sent = []
+    this.#send()
+    await this.#writerThread?.close()
+    await this.#reader.close()
+    this.#abandon(new Error('it is closed'))
+  }
+
+  /** Nobody will answer any more. What the writer was given may have been written. */
+  #abandon(error: Error): void {
+    const unsent = new Set(this.#outbox.map(({ seq }) => seq))
+    for (const [seq, { reject }] of this.#waiting)
+      reject(new StoreUnavailable(`the event log failed: ${error.message}`, unsent.has(seq)))
+    this.#waiting.clear()
+    this.#outbox = []
+    this.#sent = []
+  }
+}
+
+const cannotOpen = (error: unknown): StoreUnavailable =>
+  new StoreUnavailable(`the event log cannot be opened: ${(error as Error).message}`, true, error)
+
+/** The events as the thread wants them; `bytes` is exact wherever it comes near the limit. */
+function toCells(events: readonly NewEvent[]): { cells: (string | number)[]; bytes: number } {
+  const cells: (string | number)[] = []
+  let length = 0
+  let metadata: NewEvent['metadata'] | undefined
+  let metadataText = ''
+  for (const event of events) {
+    // Events of one command share their metadata.
+    if (event.metadata !== metadata) {
+      metadata = event.metadata
+      metadataText = JSON.stringify(metadata)
+    }
+    const data = JSON.stringify(event.data)
+    length += data.length + metadataText.length
+    cells.push(event.id, event.type, event.version, event.at, data, metadataText)
+  }
+  // Length counts UTF-16 units, each of which is at most three bytes.
+  const bytes = length * 3 <= MAX_APPEND_BYTES ? length : cells.reduce<number>((sum, cell) => sum + sizeOf(cell), 0)
+  return { cells, bytes }
+}
+
+const sizeOf = (cell: string | number): number => (typeof cell === 'string' ? Buffer.byteLength(cell) : 8)
+
+function recorded(row: StoredRow): RecordedEvent {
+  const { id, data, metadata } = row
+  const dashed = `${id.slice(0, 8)}-${id.slice(8, 12)}-${id.slice(12, 16)}-${id.slice(16, 20)}-${id.slice(20)}`
+  return { ...row, id: dashed, data: JSON.parse(data), metadata: JSON.parse(metadata) } as RecordedEvent
+}
+
+const filtered = (events: readonly RecordedEvent[], prefixes: readonly string[] | undefined) =>
+  prefixes === undefined ? events : events.filter((event) => startsWithOne(event.stream, prefixes))
+
+const startsWithOne = (stream: string, prefixes: readonly string[] | undefined): boolean =>
+  prefixes === undefined || prefixes.some((prefix) => stream.startsWith(prefix))

@@ -1,0 +1,20 @@
+/** Who may run an attempt right now. Keys are `execution:stage:attempt`; times are monotonic milliseconds of the store. */
+export interface Leases {
+  /** True when `owner` now holds the key for `ttlMs`; false when somebody else does, or it was revoked. */
+  claim(key: string, owner: string, ttlMs: number): Promise<boolean>
+  /** Prolongs what `owner` holds. Of the rest, `revoked` must stop because it was asked to, `lost` because it is not the owner's any more. */
+  renew(
+    owner: string,
+    keys: readonly string[],
+    ttlMs: number,
+  ): Promise<{ readonly revoked: readonly string[]; readonly lost: readonly string[] }>
+  release(key: string, owner: string): Promise<void>
+  /** Asks the holder of a key to stop; it learns so from its next `renew`. Without a holder nothing happens. */
+  revoke(key: string): Promise<void>
+  /** Those of `keys` that nobody holds. Rejects while the store is unreachable: leases then wait and never expire. */
+  unheld(keys: readonly string[]): Promise<readonly string[]>
+  close(): Promise<void>
+}
+
+export const leaseKey = (executionId: string, stage: string, attempt: number): string =>
+  `${executionId}:${stage}:${attempt}`
