@@ -1,0 +1,27 @@
+import { createHash } from 'node:crypto'
+import { v5 as uuidv5 } from 'uuid'
+import type { Json } from '../domain/message.ts'
+
+/** The namespace (RFC 9562) of every id that Millrace derives; changing it would break idempotency across an upgrade. */
+const MILLRACE = '6f1d4e0c-7a52-5b1e-9c57-2f1f0c6d8a44'
+
+/** SHA-256, in hexadecimal, of the value as JSON with its keys in order: the same for documents that mean the same. */
+export function fingerprint(json: Json): string {
+  return createHash('sha256').update(canonical(json)).digest('hex')
+}
+
+/** Keys in the order of their UTF-16 code units, no spaces: RFC 8785, whose numbers are those of JavaScript. */
+function canonical(json: Json): string {
+  if (Array.isArray(json)) return `[${json.map(canonical).join(',')}]`
+  if (typeof json !== 'object' || json === null) return JSON.stringify(json)
+  const members = Object.keys(json)
+    .sort()
+    .map((key) => `${JSON.stringify(key)}:${canonical(json[key]!)}`)
+  return `{${members.join(',')}}`
+}
+
+/** The id of the run that a caller's idempotency key stands for: the same key, the same run. */
+export function executionIdFor(namespace: string, workflow: string, key: string): string {
+  // As JSON, because a key may hold whatever separator one could choose.
+  return uuidv5(JSON.stringify([namespace, workflow, key]), MILLRACE)
+}

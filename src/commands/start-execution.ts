@@ -1,0 +1,92 @@
+import { z } from 'zod'
+import { executionDecider } from '../domain/execution/decide.ts'
+import { executionStream } from '../domain/execution/events.ts'
+import type { Execution } from '../domain/execution/state.ts'
+import type { Json } from '../domain/message.ts'
+import { Rejected } from '../domain/rejected.ts'
+import { workflowDecider } from '../domain/workflow/decide.ts'
+import { workflowStream } from '../domain/workflow/events.ts'
+import { versionToRun } from '../domain/workflow/state.ts'
+import type { EventStore } from '../ports/event-store.ts'
+import { type Caller, contextOf } from './caller.ts'
+import { executionIdFor, fingerprint } from './fingerprint.ts'
+import type { Handle } from './handle.ts'
+import { compileInputSchema } from './input-schema.ts'
+import { newId } from './new-id.ts'
+
+/** `labels` has at most 32 entries; `priority` is -100 to 100, higher first. */
+export const startExecutionBody = z.strictObject({
+  workflow: z.string().min(1).max(63),
+  version: z.int().min(1).optional(),
+  /** Whatever it is, the workflow's input schema judges it; that it is bounded JSON is checked where the body is read. */
+  input: z.custom<Json>().optional(),
+  labels: z
+    .record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9._-]{0,62}$/), z.string().max(256))
+    .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels')
+    .optional(),
+  priority: z.int().min(-100).max(100).optional(),
+})
+export type StartExecutionBody = z.infer<typeof startExecutionBody>
+
+export type Started = { readonly id: string; readonly position: number }
+
+/** Starts a run of the workflow's newest or a named version. The same key with the same body answers as the first time. */
+export function createStartExecution({ handle, store }: { handle: Handle; store: EventStore }) {
+  return async (caller: Caller, body: StartExecutionBody, idempotencyKey?: string): Promise<Started> => {
+    const { namespace } = caller
+    const name = body.workflow
+    const executionId = idempotencyKey === undefined ? newId() : executionIdFor(namespace, name, idempotencyKey)
+    // Only a key can make two requests meet in one stream, so only then must they be told apart.
+    const print = idempotencyKey === undefined ? '' : fingerprint(body as Json)
+    if (idempotencyKey !== undefined) {
+      const { state } = await handle.load(executionDecider, executionStream(executionId))
+      if (state.status !== 'none') return repeat(store, state, print, executionId)
+    }
+    const { state } = await handle.load(workflowDecider, workflowStream(namespace, name))
+    const { version, definition, inputSchema } = versionToRun(state, body.version)
+    const input = (body.input ?? {}) as Json
+    const faults = inputSchema ? compileInputSchema(inputSchema)(input) : []
+    if (faults.length > 0)
+      throw new Rejected('INPUT_INVALID', `the input does not fit ${name} version ${version}`, faults)
+    const context = contextOf(caller, executionId)
+    const { position, events } = await handle(
+      executionDecider,
+      executionStream(executionId),
+      {
+        type: 'StartExecution',
+        at: context.at,
+        namespace,
+        executionId,
+        workflow: name,
+        version,
+        definition,
+        input,
+        trigger: { kind: 'api', by: caller.actor },
+        labels: body.labels ?? {},
+        priority: body.priority ?? 0,
+        fingerprint: print,
+      },
+      context,
+    )
+    return events.length > 0 ? { id: executionId, position } : repeat(store, undefined, print, executionId)
+  }
+}
+
+/** The first answer again: the position of the last event of the append that started the run. */
+async function repeat(store: EventStore, state: Execution | undefined, print: string, id: string): Promise<Started> {
+  if (state && state.status !== 'none' && state.run.fingerprint !== print)
+    throw new Rejected(
+      'IDEMPOTENCY_KEY_REUSED',
+      'this idempotency key started a run with another request; use a new key',
+    )
+  let position = -1
+  let commandId: string | undefined
+  for await (const events of store.readStream(executionStream(id))) {
+    for (const event of events) {
+      commandId ??= event.metadata.commandId
+      if (event.metadata.commandId !== commandId) return { id, position }
+      position = event.position
+    }
+  }
+  return { id, position }
+}
