@@ -1,0 +1,111 @@
+import type { ExecutionEvent } from '../domain/execution/events.ts'
+import { executionStream } from '../domain/execution/events.ts'
+import { type Work, workFor } from '../domain/execution/work.ts'
+import { type Json, parseStream, type RecordedEvent } from '../domain/message.ts'
+import type { EventStore } from '../ports/event-store.ts'
+import { type Leases, leaseKey } from '../ports/leases.ts'
+import type { WorkQueue } from '../ports/work-queue.ts'
+import type { Reactor } from './reactor.ts'
+
+/** An attempt that has been scheduled and has not ended: where in its stream it was scheduled. */
+type OpenAttempt = { readonly attempt: number; readonly revision: number }
+
+/**
+ * Log → work queue, and log → leases to be given up. Its fold is the open attempts by run and stage, from which a
+ * queue that is empty after a restart is filled again.
+ */
+export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; leases: Leases }): Reactor {
+  const { store, queue, leases } = ports
+  let open = new Map<string, Map<string, OpenAttempt>>()
+  let work: Work[] = []
+  let revoked: string[] = []
+  let filled = queue.durable
+
+  function apply(event: RecordedEvent<ExecutionEvent>): void {
+    const { id } = parseStream(event.stream)
+    switch (event.type) {
+      case 'StageScheduled':
+        if (event.data.wakeAt !== undefined) return
+        stagesOf(id).set(event.data.stage, { attempt: event.data.attempt, revision: event.revision })
+        work.push(...workFor(event))
+        return
+      case 'StageFailed':
+        open.get(id)?.delete(event.data.stage)
+        if (event.data.recovery === 'fail-fast') stop(id)
+        return
+      case 'StageCancelled':
+        revokeAttempt(id, event.data.stage)
+        open.get(id)?.delete(event.data.stage)
+        return
+      case 'StageCompleted':
+        open.get(id)?.delete(event.data.stage)
+        return
+      case 'ExecutionCancellationRequested':
+        stop(id)
+        return
+      case 'ExecutionCompleted':
+      case 'ExecutionFailed':
+      case 'ExecutionCancelled':
+        open.delete(id)
+        return
+      default:
+        return
+    }
+  }
+
+  function stagesOf(id: string): Map<string, OpenAttempt> {
+    const known = open.get(id)
+    if (known) return known
+    const stages = new Map<string, OpenAttempt>()
+    open.set(id, stages)
+    return stages
+  }
+
+  function stop(id: string): void {
+    for (const stage of open.get(id)?.keys() ?? []) revokeAttempt(id, stage)
+  }
+
+  function revokeAttempt(id: string, stage: string): void {
+    const attempt = open.get(id)?.get(stage)
+    if (attempt) revoked.push(leaseKey(id, stage, attempt.attempt))
+  }
+
+  async function act(caughtUp: boolean): Promise<void> {
+    // While catching up nothing goes out to an empty queue: most of it is long done, and the rest is read again below.
+    if (!filled && !caughtUp) work = []
+    if (!filled && caughtUp) {
+      work = await openWork()
+      filled = true
+    }
+    if (work.length > 0) await queue.publish(work)
+    work = []
+    for (const key of revoked) await leases.revoke(key)
+    revoked = []
+  }
+
+  /** The work of every open attempt, read again from the log. */
+  async function openWork(): Promise<Work[]> {
+    const all: Work[] = []
+    for (const [id, stages] of open) {
+      for (const { revision } of stages.values()) {
+        for await (const events of store.readStream(executionStream(id), { from: revision, limit: 1 }))
+          for (const event of events) all.push(...workFor(event as RecordedEvent<ExecutionEvent>))
+      }
+    }
+    return all
+  }
+
+  return {
+    name: 'dispatcher',
+    version: 1,
+    prefixes: ['execution-'],
+    apply: (event) => apply(event as RecordedEvent<ExecutionEvent>),
+    act,
+    dump: () =>
+      [...open].filter(([, stages]) => stages.size > 0).map(([id, stages]): Json => [id, [...stages] as Json]),
+    restore(state) {
+      const runs = state as unknown as [string, [string, OpenAttempt][]][]
+      open = new Map(runs.map(([id, stages]) => [id, new Map(stages)]))
+    },
+  }
+}

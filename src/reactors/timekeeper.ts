@@ -1,0 +1,148 @@
+import type { ExecutionCommand } from '../domain/execution/commands.ts'
+import type { ExecutionEvent } from '../domain/execution/events.ts'
+import { type Timer, timerChanges } from '../domain/execution/timers.ts'
+import type { Json, RecordedEvent } from '../domain/message.ts'
+import { Rejected } from '../domain/rejected.ts'
+import type { Clock } from '../ports/clock.ts'
+import { type Leases, leaseKey } from '../ports/leases.ts'
+import type { Logger } from '../ports/logger.ts'
+import type { Reactor } from './reactor.ts'
+import { TimerHeap } from './timer-heap.ts'
+
+/** Issues a command about one run, in the name of the timekeeper. */
+export type Issue = (
+  about: { readonly executionId: string; readonly namespace: string; readonly causationId: string },
+  command: ExecutionCommand,
+) => Promise<unknown>
+
+/** What could not be carried out is tried again after this. */
+const AGAIN_AFTER_MS = 1_000
+/** Longer waits than a timer can hold are waited for in pieces. */
+const LONGEST_WAIT_MS = 60_000
+const FIRED_TOGETHER = 500
+
+/**
+ * Follows the log, keeps the pending timers, and issues the command of each when it is due. It also looks for attempts
+ * whose lease nobody holds any more, and has them taken for lost.
+ */
+export function createTimekeeper(options: {
+  issue: Issue
+  leases: Leases
+  clock: Clock
+  logger: Logger
+  leaseCheckMs: number
+}): Reactor & { stop(): void } {
+  const { issue, leases, clock, logger, leaseCheckMs } = options
+  const timers = new TimerHeap()
+  let stopped = false
+  let armed: { dueMs: number; cancel(): void } | undefined
+  let cancelCheck: (() => void) | undefined
+  let firing = false
+
+  function apply(event: RecordedEvent<ExecutionEvent>): void {
+    for (const change of timerChanges(event)) {
+      if ('set' in change) timers.set(change.set)
+      else timers.clear(change.clear)
+    }
+  }
+
+  function arm(): void {
+    const next = timers.next()
+    if (stopped || firing || next === undefined || (armed && armed.dueMs <= next.dueMs)) return
+    armed?.cancel()
+    const delay = Math.min(Math.max(next.dueMs - clock.now(), 0), LONGEST_WAIT_MS)
+    armed = { dueMs: next.dueMs, cancel: clock.after(delay, () => void fireDue()) }
+  }
+
+  async function fireDue(): Promise<void> {
+    armed = undefined
+    firing = true
+    const due: Timer[] = []
+    for (
+      let next = timers.next();
+      next && next.dueMs <= clock.now() && due.length < FIRED_TOGETHER;
+      next = timers.next()
+    ) {
+      // The event that follows clears it; without one it is due again, so that nothing is forgotten.
+      timers.set({ ...next, dueMs: clock.now() + AGAIN_AFTER_MS })
+      due.push(next)
+    }
+    if (due.length > 0) await Promise.all(due.map(fire))
+    firing = false
+    arm()
+  }
+
+  async function fire(timer: Timer): Promise<void> {
+    try {
+      await issue(timer, commandOf(timer, new Date(clock.now()).toISOString()))
+      if (timers.get(timer.key)?.causationId === timer.causationId) timers.clear(timer.key)
+    } catch (error) {
+      if (error instanceof Rejected) timers.clear(timer.key)
+      else logger.warn({ timer: timer.key, err: error }, 'a due timer could not be carried out, will be tried again')
+    }
+  }
+
+  async function checkLeases(): Promise<void> {
+    try {
+      const running = new Map(timers.values().flatMap((timer) => leaseOf(timer)))
+      for (const key of running.size === 0 ? [] : await leases.unheld([...running.keys()])) {
+        const timer = running.get(key)!
+        const { stage, attempt, worker } = timer.does
+        const error = { code: 'WORKER_LOST', message: `${worker} holds the attempt's lease no more` }
+        const at = new Date(clock.now()).toISOString()
+        await issue(timer, { type: 'LoseStage', stage, attempt, worker, error, at }).catch(ignoreRefusal)
+      }
+    } catch (error) {
+      logger.warn({ err: error }, 'leases cannot be checked; none expires until they can')
+    }
+    if (!stopped) cancelCheck = clock.after(leaseCheckMs, () => void checkLeases())
+  }
+
+  return {
+    name: 'timekeeper',
+    version: 1,
+    prefixes: ['execution-'],
+    apply: (event) => apply(event as RecordedEvent<ExecutionEvent>),
+    async act(caughtUp) {
+      if (!caughtUp) return
+      arm()
+      if (cancelCheck === undefined) await checkLeases()
+    },
+    dump: () => timers.values() as unknown as Json,
+    restore(state) {
+      for (const timer of state as unknown as Timer[]) timers.set(timer)
+    },
+    stop() {
+      stopped = true
+      armed?.cancel()
+      cancelCheck?.()
+    },
+  }
+}
+
+type Running = Timer & { readonly does: Timer['does'] & { kind: 'time-out-stage' } }
+
+function leaseOf(timer: Timer): [string, Running][] {
+  if (timer.does.kind !== 'time-out-stage') return []
+  return [[leaseKey(timer.executionId, timer.does.stage, timer.does.attempt), timer as Running]]
+}
+
+function commandOf({ does }: Timer, at: string): ExecutionCommand {
+  switch (does.kind) {
+    case 'time-out-execution':
+      return { type: 'TimeOutExecution', at }
+    case 'time-out-stage': {
+      const error = { code: 'TIMED_OUT', message: 'the worker did not end the attempt at its timeout' }
+      return { type: 'FailStage', stage: does.stage, attempt: does.attempt, worker: does.worker, error, at }
+    }
+    case 'retry':
+      return { type: 'RetryStage', by: 'timer', stage: does.stage, attempt: does.attempt, at }
+    case 'wake':
+      return { type: 'WakeStage', stage: does.stage, attempt: does.attempt, at }
+  }
+}
+
+/** The attempt ended in the meantime: the log knows better. */
+function ignoreRefusal(error: unknown): void {
+  if (!(error instanceof Rejected)) throw error
+}

@@ -1,0 +1,115 @@
+import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
+import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
+import { createIssue, createStageReports } from '../../src/commands/advance-execution.ts'
+import { createHandle } from '../../src/commands/handle.ts'
+import { newId } from '../../src/commands/new-id.ts'
+import type { ExecutionCommand } from '../../src/domain/execution/commands.ts'
+import { executionDecider } from '../../src/domain/execution/decide.ts'
+import { executionStream } from '../../src/domain/execution/events.ts'
+import type { Json, RecordedEvent } from '../../src/domain/message.ts'
+import type { CompiledWorkflow } from '../../src/domain/workflow/definition.ts'
+import type { EventStore } from '../../src/ports/event-store.ts'
+import type { Handler, StageContext } from '../../src/ports/handler.ts'
+import type { StageLogs } from '../../src/ports/stage-logs.ts'
+import { createDispatcher } from '../../src/reactors/dispatcher.ts'
+import { runReactor } from '../../src/reactors/reactor.ts'
+import { createTimekeeper } from '../../src/reactors/timekeeper.ts'
+import { type StageWorker, startWorker } from '../../src/workers/worker.ts'
+import { start } from './executions.ts'
+import { ManualClock } from './manual-clock.ts'
+import { eventsOf } from './stores.ts'
+
+const noLogs: StageLogs = {
+  open: () => ({ write: () => {}, close: async () => {} }),
+  read: async () => [],
+}
+export const silent = { info: () => {}, warn: () => {}, error: () => {} }
+
+export const handlerOf = (name: string, run: (context: StageContext) => Promise<Json | undefined>): Handler => ({
+  name,
+  run,
+})
+
+export type Engine = Awaited<ReturnType<typeof startEngine>>
+
+/** Engine and worker over a real log, with a clock of the test's own; what is in memory ends with `kill`, as in a crash. */
+export async function startEngine(
+  store: EventStore,
+  options: { handlers?: readonly Handler[]; snapshotEvery?: number } = {},
+) {
+  const clock = new ManualClock()
+  const queue = createMemoryQueue()
+  const leases = createMemoryLeases(clock)
+  const handle = createHandle(store)
+  const reports = createStageReports(handle)
+  const issue = createIssue(handle)
+  const stop = new AbortController()
+  const timekeeper = createTimekeeper({ issue, leases, clock, logger: silent, leaseCheckMs: 1_000 })
+  const snapshot = options.snapshotEvery === undefined ? {} : { snapshotEvery: options.snapshotEvery }
+  const running = [createDispatcher({ store, queue, leases }), timekeeper].map((reactor) =>
+    runReactor(reactor, { store, logger: silent, signal: stop.signal, ...snapshot }),
+  )
+  await Promise.all(running.map(({ ready }) => ready))
+  const workerId = newId()
+  let worker: StageWorker | undefined
+  if (options.handlers) {
+    const handlers = new Map(options.handlers.map((handler) => [handler.name, handler]))
+    const limits = { queues: ['default'], concurrency: 100, leaseMs: 30_000, heartbeatMs: 500 }
+    worker = startWorker({
+      id: workerId,
+      queue,
+      leases,
+      reports,
+      logs: noLogs,
+      clock,
+      handlers,
+      logger: silent,
+      ...limits,
+    })
+  }
+  const context = (id: string) => ({
+    namespace: 'default',
+    correlationId: id,
+    actor: 'user:ada',
+    at: new Date(clock.now()).toISOString(),
+  })
+
+  return {
+    clock,
+    queue,
+    leases,
+    handle,
+    reports,
+    workerId,
+    async begin(definition: CompiledWorkflow, input: Json = {}): Promise<string> {
+      const id = newId()
+      const command = start(definition, { executionId: id, input, at: context(id).at })
+      await handle(executionDecider, executionStream(id), command, context(id))
+      return id
+    },
+    command: (id: string, command: ExecutionCommand) =>
+      handle(executionDecider, executionStream(id), command, context(id)),
+    history: (id: string): Promise<RecordedEvent[]> => eventsOf(store, executionStream(id)),
+    /** Ends like a process that is killed: nothing is handed over, nothing is written down. */
+    async kill(): Promise<void> {
+      timekeeper.stop()
+      stop.abort()
+      await queue.close()
+    },
+    async stop(): Promise<void> {
+      clock.advance(0)
+      await worker?.drain(0)
+      timekeeper.stop()
+      stop.abort()
+      await Promise.all(running.map(({ stopped }) => stopped))
+      await queue.close()
+    },
+  }
+}
+
+/** What happened to the stages, without the rest: `build 1 StageScheduled`. */
+export const told = (events: readonly RecordedEvent[]): string[] =>
+  events.map(({ type, data }) => {
+    const { stage, attempt } = data as { stage?: string; attempt?: number }
+    return [stage, attempt, type].filter((part) => part !== undefined).join(' ')
+  })

@@ -1,0 +1,44 @@
+import type { Clock } from '../../src/ports/clock.ts'
+
+/** Time that passes only when a test says so; timers run in order of their time. */
+export class ManualClock implements Clock {
+  #nowMs: number
+  #timers: { readonly atMs: number; readonly run: () => void }[] = []
+
+  constructor(at = '2026-01-02T03:04:05.000Z') {
+    this.#nowMs = Date.parse(at)
+  }
+
+  now(): number {
+    return this.#nowMs
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const timer = { atMs: this.#nowMs + delayMs, run }
+    this.#timers.push(timer)
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer)
+    }
+  }
+
+  get pending(): number {
+    return this.#timers.length
+  }
+
+  /** Lets `ms` go by, running what falls due on the way. */
+  advance(ms: number): void {
+    const until = this.#nowMs + ms
+    for (;;) {
+      const next = this.#timers.filter(({ atMs }) => atMs <= until).sort((a, b) => a.atMs - b.atMs)[0]
+      if (next === undefined) break
+      this.#timers = this.#timers.filter((timer) => timer !== next)
+      this.#nowMs = Math.max(this.#nowMs, next.atMs)
+      next.run()
+    }
+    this.#nowMs = until
+  }
+}
