@@ -1,0 +1,139 @@
+// Runs a script with bash, in a process group of its own, and leaves nothing of it behind.
+import { resolve } from 'node:path'
+import { z } from 'zod'
+import { boundedText } from '../../domain/bounded-text.ts'
+import type { Json } from '../../domain/message.ts'
+import { type Handler, type StageContext, StageFailure } from '../../ports/handler.ts'
+import { invalidInput, parseInput } from '../../sdk/parse-input.ts'
+import { type Ended, runScript } from './script.ts'
+import { createAttemptFiles, enterWorkspace, readOutput } from './script-files.ts'
+
+/** What a script sees of the program's own environment. Everything else, secrets above all, stays out. */
+const PASSED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'LC_ALL', 'LC_CTYPE', 'TZ', 'TMPDIR']
+const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin'
+const TAIL_LINES = 20
+const TAIL_LINE_LENGTH = 500
+const MESSAGE_TAIL_LENGTH = 4_000
+
+const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+
+/** `with` of a shell stage. Values reach the script through `env` alone; what is not text arrives as JSON. */
+const shellInput = z.strictObject({
+  run: z
+    .string()
+    .min(1)
+    .max(256 * 1024),
+  env: z
+    .record(
+      z
+        .string()
+        .regex(/^[A-Za-z_]\w{0,127}$/, 'must be a name of letters, digits and _')
+        .refine((name) => !name.startsWith('MILLRACE_'), 'must not start with MILLRACE_'),
+      z.json(),
+    )
+    .default({}),
+  /** A folder inside the run's working directory. */
+  cwd: z
+    .string()
+    .min(1)
+    .max(1_024)
+    .regex(/^[^\0]*$/)
+    .default('.'),
+  /** From SIGTERM to SIGKILL. */
+  grace: z
+    .string()
+    .regex(/^\d{1,9}(\.\d{1,3})?(ms|s|m|h|d)$/, 'must be a duration such as 500ms, 10s or 2m')
+    .transform((text) => Number.parseFloat(text) * unitMs[text.replace(/^[\d.]+/, '') as keyof typeof unitMs])
+    .optional(),
+})
+type ShellInput = z.output<typeof shellInput>
+
+export type ShellOptions = {
+  /** Holds one directory for each execution. */
+  readonly workDir: string
+  /** From SIGTERM to SIGKILL where a stage says nothing. */
+  readonly graceMs?: number
+  /** Marks every process started here; the same for the life of a data directory. */
+  readonly instance: string
+  /** The program's own environment, of which scripts see a short allow-list. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+/**
+ * The output of a stage is the JSON that its script writes to the file $MILLRACE_OUTPUT, at most 256 KiB; null when it
+ * writes none. All stages of one run share a working directory.
+ */
+export function createShellHandler(options: ShellOptions): Handler {
+  return {
+    name: 'shell',
+    parse: (input) => parseInput(shellInput, input),
+    run: (context) => runShell({ ...options, workDir: resolve(options.workDir) }, context),
+  }
+}
+
+async function runShell(options: ShellOptions, context: StageContext): Promise<Json> {
+  const input = parseInput(shellInput, context.input)
+  const cwd = await enterWorkspace(options.workDir, context.executionId, input.cwd)
+  const files = await createAttemptFiles(options.workDir, input.run)
+  try {
+    const marks = marksOf(options.instance, context)
+    const env = { ...passedOn(options.environment), ...stringified(input.env), ...marks, MILLRACE_OUTPUT: files.output }
+    const tail: string[] = []
+    await context.begun()
+    const ended = await runScript({
+      files,
+      cwd,
+      env,
+      graceMs: input.grace ?? options.graceMs ?? 10_000,
+      marks: Object.entries(marks).map(([name, value]) => `${name}=${value}`),
+      signal: context.signal,
+      log: (line, stream) => {
+        if (stream === 'stderr') keepTail(tail, line)
+        context.log(line, stream)
+      },
+    })
+    if (ended.exitCode !== 0) throw failureOf(ended, tail)
+    return await readOutput(files.output)
+  } finally {
+    await files.remove()
+  }
+}
+
+const marksOf = (instance: string, context: StageContext): Record<string, string> => ({
+  MILLRACE_INSTANCE: instance,
+  MILLRACE_NAMESPACE: context.namespace,
+  MILLRACE_EXECUTION: context.executionId,
+  MILLRACE_STAGE: context.stage,
+  MILLRACE_ATTEMPT: String(context.attempt),
+})
+
+function passedOn(environment: ShellOptions['environment']): Record<string, string> {
+  const entries = PASSED_ON.flatMap((name) => {
+    const value = environment[name]
+    return value === undefined ? [] : [[name, value] as const]
+  })
+  return { PATH: DEFAULT_PATH, ...Object.fromEntries(entries) }
+}
+
+function stringified(env: ShellInput['env']): Record<string, string> {
+  const entries = Object.entries(env).map(([name, value]) => {
+    const text = typeof value === 'string' ? value : JSON.stringify(value)
+    if (text.includes('\0')) throw invalidInput(`env.${name}: a variable can't hold the character U+0000`)
+    return [name, text] as const
+  })
+  return Object.fromEntries(entries)
+}
+
+function keepTail(tail: string[], line: string): void {
+  tail.push(line.slice(0, TAIL_LINE_LENGTH))
+  if (tail.length > TAIL_LINES) tail.shift()
+}
+
+function failureOf({ exitCode, signal }: Ended, tail: readonly string[]): StageFailure {
+  const how = signal === null ? `the script exited with ${exitCode}` : `the script was killed by ${signal}`
+  // The end of what it said tells most.
+  const said = tail.join('\n').slice(-MESSAGE_TAIL_LENGTH)
+  const message = boundedText(said === '' ? how : `${how}:\n${said}`, 4_096)
+  if (signal !== null) return new StageFailure({ code: 'KILLED', signal, message })
+  return new StageFailure({ code: 'EXIT_NONZERO', message, ...(exitCode === null ? {} : { exitCode }) })
+}

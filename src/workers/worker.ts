@@ -1,0 +1,216 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import type { StageError } from '../domain/execution/events.ts'
+import type { Work } from '../domain/execution/work.ts'
+import type { Json } from '../domain/message.ts'
+import type { Clock } from '../ports/clock.ts'
+import { type Handler, StageFailure, type StopReason } from '../ports/handler.ts'
+import { type Leases, leaseKey } from '../ports/leases.ts'
+import type { StageLogs } from '../ports/stage-logs.ts'
+import type { StageReports } from '../ports/stage-reports.ts'
+import type { Consumer, WorkQueue } from '../ports/work-queue.ts'
+import { toStageError } from './handlers/stage-error.ts'
+
+export type WorkerOptions = {
+  /** Unique over all processes and restarts: it is the owner of leases and stands in `StageStarted`. */
+  readonly id: string
+  readonly queue: WorkQueue
+  readonly leases: Leases
+  readonly reports: StageReports
+  readonly logs: StageLogs
+  readonly clock: Clock
+  readonly handlers: ReadonlyMap<string, Handler>
+  readonly queues: readonly string[]
+  readonly concurrency: number
+  readonly perQueue?: Readonly<Record<string, number>>
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+  readonly logger: { warn(fields: object, message: string): void }
+}
+
+export interface StageWorker {
+  /** Takes no new work, gives what runs `graceMs` to finish, then hands it over to another attempt. */
+  drain(graceMs: number): Promise<void>
+  /** How many attempts run now. */
+  readonly running: number
+}
+
+type Outcome =
+  | { readonly kind: 'completed'; readonly output: Json }
+  | { readonly kind: 'failed'; readonly error: StageError }
+
+/** An output is part of an event, and every event is kept for ever. */
+const MAX_OUTPUT_BYTES = 262_144
+/** A report that the store could not take is made again until it can, or the lease is lost. */
+const REPORT_AGAIN_MS = 500
+
+/** A process that takes work from queues and runs its handlers, one lease an attempt. */
+export function startWorker(options: WorkerOptions): StageWorker {
+  const { id, queue, leases, clock, leaseMs, heartbeatMs, logger } = options
+  const held = new Map<string, AbortController>()
+  let cancelBeat: () => void = () => {}
+  let draining = false
+
+  async function beat(): Promise<void> {
+    try {
+      const keys = [...held.keys()]
+      const { revoked, lost } = keys.length > 0 ? await leases.renew(id, keys, leaseMs) : { revoked: [], lost: [] }
+      for (const key of revoked) stop(held.get(key), 'cancelled')
+      for (const key of lost) stop(held.get(key), 'lease-lost')
+    } catch (error) {
+      logger.warn({ worker: id, err: error }, 'leases cannot be renewed now; they wait with their store')
+    }
+    if (!draining || held.size > 0) cancelBeat = clock.after(heartbeatMs, () => void beat())
+  }
+
+  async function take(work: Work): Promise<void> {
+    const key = leaseKey(work.executionId, work.stage, work.attempt)
+    if (!(await leases.claim(key, id, leaseMs))) return
+    const controller = new AbortController()
+    held.set(key, controller)
+    try {
+      await attempt(options, work, controller)
+    } finally {
+      held.delete(key)
+      await leases.release(key, id)
+    }
+  }
+
+  const consumer: Consumer = queue.consume(
+    options.queues,
+    { concurrency: options.concurrency, ...(options.perQueue ? { perQueue: options.perQueue } : {}) },
+    take,
+  )
+  cancelBeat = clock.after(heartbeatMs, () => void beat())
+
+  return {
+    async drain(graceMs) {
+      draining = true
+      const cancel = clock.after(graceMs, () => {
+        for (const controller of held.values()) stop(controller, 'shutdown')
+      })
+      await consumer.close()
+      cancel()
+      cancelBeat()
+    },
+    get running() {
+      return held.size
+    },
+  }
+}
+
+function stop(controller: AbortController | undefined, reason: StopReason): void {
+  if (controller && !controller.signal.aborted) controller.abort(reason)
+}
+
+async function attempt(options: WorkerOptions, work: Work, controller: AbortController): Promise<void> {
+  const { clock, id: worker } = options
+  const { stage, attempt } = work
+  const about = () => ({ stage, attempt, worker, at: new Date(clock.now()).toISOString() })
+  const cancelTimeout = clock.after(work.timeoutMs, () => stop(controller, 'timeout'))
+  let begun: Promise<'accepted' | 'refused'> | undefined
+  const begin = () => {
+    begun ??= report(options, work, { type: 'StartStage', ...about() }, controller).then((answer) => {
+      if (answer === 'refused') stop(controller, 'cancelled')
+      return answer
+    })
+    return begun
+  }
+  let ended = false
+  const running = run(options, work, controller.signal, begin).finally(() => {
+    ended = true
+    cancelTimeout()
+  })
+  // One turn of the event loop: what has ended by then is reported by its outcome alone, which saves an append.
+  await turn()
+  if (!ended) await Promise.race([running, begin()])
+  const outcome = await running
+  if ((await begun) === 'refused') return
+  const reason = controller.signal.aborted ? (controller.signal.reason as StopReason) : undefined
+  if (reason === 'lease-lost') return
+  if (outcome.kind === 'completed')
+    await report(options, work, { type: 'CompleteStage', ...about(), output: outcome.output }, controller)
+  else if (reason === 'cancelled') await report(options, work, { type: 'StopStage', ...about() }, controller)
+  else if (reason === 'shutdown')
+    await report(options, work, { type: 'LoseStage', ...about(), error: outcome.error }, controller)
+  else await report(options, work, { type: 'FailStage', ...about(), error: outcome.error }, controller)
+}
+
+/** Runs the handler and never rejects: whatever it throws is an outcome. */
+async function run(
+  options: WorkerOptions,
+  work: Work,
+  signal: AbortSignal,
+  begin: () => Promise<unknown>,
+): Promise<Outcome> {
+  const { input, namespace, executionId, stage, attempt } = work
+  const log = options.logs.open(executionId, stage, attempt)
+  try {
+    const handler = options.handlers.get(work.handler)
+    if (handler === undefined) throw unknownHandler(work.handler, options)
+    const begun = async (): Promise<void> => {
+      await begin()
+      signal.throwIfAborted()
+    }
+    const context = { input, namespace, executionId, stage, attempt, signal, begun, log: writeTo(log) }
+    return { kind: 'completed', output: toOutput(await handler.run(context)) }
+  } catch (thrown) {
+    return { kind: 'failed', error: signal.aborted ? stopped(signal, thrown) : toStageError(thrown) }
+  } finally {
+    await log.close()
+  }
+}
+
+const writeTo =
+  (log: { write(stream: 'stdout' | 'stderr' | 'log', text: string): void }) =>
+  (text: string, stream: 'stdout' | 'stderr' | 'log' = 'log'): void =>
+    log.write(stream, text)
+
+function unknownHandler(name: string, { handlers, id }: WorkerOptions): StageFailure {
+  const known = [...handlers.keys()].join(', ')
+  const message = `worker ${id} has no handler ${JSON.stringify(name)}; it has ${known}. Load it with --handlers.`
+  return new StageFailure({ code: 'HANDLER_UNKNOWN', message, retryable: false })
+}
+
+/** Why an aborted attempt ended, whatever the handler made of the signal. */
+function stopped(signal: AbortSignal, thrown: unknown): StageError {
+  switch (signal.reason as StopReason) {
+    case 'timeout':
+      return { code: 'TIMED_OUT', message: 'the attempt took longer than its timeout' }
+    case 'cancelled':
+      return { code: 'CANCELLED', message: 'the attempt was asked to stop' }
+    case 'shutdown':
+      return { code: 'SHUTDOWN', message: 'the worker was shut down before the attempt had ended' }
+    case 'lease-lost':
+      return { code: 'LEASE_LOST', message: 'the worker lost its lease' }
+    default:
+      return toStageError(thrown)
+  }
+}
+
+function toOutput(output: Json | undefined): Json {
+  if (output === undefined || output === null) return null
+  const text = JSON.stringify(output)
+  if (text === undefined)
+    throw new StageFailure({ code: 'OUTPUT_INVALID', message: 'the output is not JSON', retryable: false })
+  const bytes = Buffer.byteLength(text)
+  if (bytes <= MAX_OUTPUT_BYTES) return JSON.parse(text) as Json
+  const message = `the output has ${bytes} bytes, the limit is ${MAX_OUTPUT_BYTES}; keep large results elsewhere and return where`
+  throw new StageFailure({ code: 'OUTPUT_TOO_LARGE', message, retryable: false })
+}
+
+async function report(
+  { reports, clock, logger, id }: WorkerOptions,
+  work: Work,
+  said: Parameters<StageReports['report']>[1],
+  controller: AbortController,
+): Promise<'accepted' | 'refused'> {
+  for (;;) {
+    try {
+      return await reports.report(work, said)
+    } catch (error) {
+      if (controller.signal.aborted && controller.signal.reason === 'lease-lost') return 'refused'
+      logger.warn({ worker: id, work: work.id, err: error }, 'a report was not taken, will be made again')
+      await new Promise<void>((resolve) => clock.after(REPORT_AGAIN_MS, resolve))
+    }
+  }
+}
