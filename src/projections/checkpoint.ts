@@ -1,0 +1,139 @@
+// How far a projection has got, and the one transaction in which its rows and that number move together.
+import type { Pool, PoolClient } from 'pg'
+import type { RecordedEvent } from '../domain/message.ts'
+import { START } from '../ports/event-store.ts'
+import { copyInto } from './copy.ts'
+import { eventsFor, type Projection, type Write } from './projection.ts'
+
+/** The projection cannot take an event of the batch, however often it is tried. */
+export class Poisoned extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+    this.name = 'Poisoned'
+  }
+}
+
+/** The checkpoint lies before where the reader of the log began: rows were reset, or PostgreSQL lost its last moments. */
+export class CheckpointMoved extends Error {
+  constructor(name: string) {
+    super(`the checkpoint of ${name} went back; reading again from there`)
+    this.name = 'CheckpointMoved'
+  }
+}
+
+// The log holds everything, so a commit need not wait for the disk: rows and checkpoint are lost together or not at all.
+// Planner: a batch looks up each row by its key; before the first statistics the planner would read whole tables.
+const BEGIN = `BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`
+
+/** Makes the checkpoint where there is none, and empties the tables of a projection whose version changed. Answers the position. */
+export async function openCheckpoint(pool: Pool, { name, version, tables }: Projection): Promise<number> {
+  const opened = await inTransaction(pool, async (client) => {
+    await client.query(
+      `INSERT INTO checkpoints (name, version, position, status, updated_at) VALUES ($1, $2, $3, 'running', now())
+       ON CONFLICT (name) DO NOTHING`,
+      [name, version, START],
+    )
+    const { rows } = await client.query('SELECT version, position FROM checkpoints WHERE name = $1 FOR UPDATE', [name])
+    if (rows[0].version === version) return Number(rows[0].position)
+    await client.query(`TRUNCATE ${tables.join(', ')}`)
+    await client.query('UPDATE checkpoints SET version = $2, position = $3 WHERE name = $1', [name, version, START])
+    return START
+  })
+  return opened
+}
+
+/**
+ * Applies what the projection has not seen of `events` and moves its checkpoint to `position`, both or neither.
+ * `from` is where the caller believes the checkpoint to be. Answers where it is now.
+ * @throws Poisoned | CheckpointMoved
+ */
+export function advance(
+  pool: Pool,
+  projection: Projection,
+  from: number,
+  events: readonly RecordedEvent[],
+  position: number,
+): Promise<number> {
+  return inTransaction(pool, async (client) => {
+    const { rows } = await client.query({
+      name: 'checkpoint-lock',
+      text: 'SELECT position, version FROM checkpoints WHERE name = $1 FOR UPDATE',
+      values: [projection.name],
+    })
+    const at = rows[0]?.version === projection.version ? Number(rows[0].position) : START
+    if (rows.length === 0 || at < from) throw new CheckpointMoved(projection.name)
+    if (at >= position) return at
+    const unseen =
+      at === from && (events[0]?.position ?? position) > at ? events : events.filter((e) => e.position > at)
+    for (const write of fold(projection, unseen)) await perform(client, write)
+    await client.query({
+      name: 'checkpoint-move',
+      text: `UPDATE checkpoints SET position = $2, event_at = coalesce($3, event_at), status = 'running', error = NULL,
+               failed_position = NULL, failed_event = NULL, updated_at = now() WHERE name = $1`,
+      values: [projection.name, position, unseen.at(-1)?.at ?? null],
+    })
+    return position
+  })
+}
+
+/** Records that the projection stands before `event` and why. */
+export async function recordFailure(pool: Pool, name: string, event: RecordedEvent, reason: string): Promise<void> {
+  await pool.query(
+    `UPDATE checkpoints SET status = 'failed', error = $2, failed_position = $3, failed_event = $4, updated_at = now()
+     WHERE name = $1 AND position < $3`,
+    [name, reason.replaceAll('\0', '\ufffd'), event.position, JSON.stringify(event)],
+  )
+}
+
+function fold(projection: Projection, events: readonly RecordedEvent[]): readonly Write[] {
+  try {
+    return projection.apply(eventsFor(projection, events))
+  } catch (error) {
+    throw new Poisoned(error)
+  }
+}
+
+async function perform(client: PoolClient, write: Write): Promise<void> {
+  const touched = await send(client, write).catch((error: { code?: string }) => {
+    throw isAboutData(error) ? new Poisoned(error) : error
+  })
+  if (touched === write.count) return
+  const what = write.kind === 'copy' ? write.table : write.name
+  throw new Poisoned(
+    new Error(`${what} touched ${touched} rows, not ${write.count}: a row is missing that should be there`),
+  )
+}
+
+async function send(client: PoolClient, write: Write): Promise<number> {
+  if (write.count === 0) return 0
+  if (write.kind === 'copy') return copyInto(client, write.table, write.columns, write.rows)
+  const { name, sql: text, columns } = write
+  return (await client.query({ name, text, values: [...columns] })).rowCount ?? 0
+}
+
+/** SQLSTATE classes that speak of the values: cardinality, data, integrity, limits. All others may pass with time. */
+const isAboutData = ({ code }: { code?: string }): boolean => /^(?:21|22|23|54)/.test(code ?? '')
+
+async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect()
+  let broken: Error | undefined
+  // A checked-out connection that drops is an 'error' event, too; the query under way rejects and says so.
+  const onError = (error: Error): void => {
+    broken = error
+  }
+  client.on('error', onError)
+  try {
+    await client.query(BEGIN)
+    const result = await work(client)
+    await client.query('COMMIT')
+    return result
+  } catch (error) {
+    await client.query('ROLLBACK').catch((lost: Error) => {
+      broken = lost
+    })
+    throw error
+  } finally {
+    client.off('error', onError)
+    client.release(broken)
+  }
+}

@@ -1,0 +1,71 @@
+// The tables as MikroORM sees them, for questions; projections write them in bulk, and migrations make them.
+import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
+import type { ExecutionEventOf } from '../domain/execution/events.ts'
+import type { Json } from '../domain/message.ts'
+import type { CompiledWorkflow } from '../domain/workflow/definition.ts'
+
+export const Workflow = defineEntity({
+  name: 'Workflow',
+  tableName: 'workflows',
+  properties: {
+    namespace: p.text().primary(),
+    name: p.text().primary(),
+    version: p.integer(),
+    status: p.text(),
+    createdAt: p.datetime(),
+    updatedAt: p.datetime(),
+    source: p.json().$type<Json>(),
+  },
+})
+
+export const WorkflowVersion = defineEntity({
+  name: 'WorkflowVersion',
+  tableName: 'workflow_versions',
+  properties: {
+    namespace: p.text().primary(),
+    name: p.text().primary(),
+    version: p.integer().primary(),
+    createdAt: p.datetime(),
+    fingerprint: p.text(),
+    source: p.json().$type<Json>(),
+    definition: p.json().$type<CompiledWorkflow>().lazy(),
+  },
+})
+
+export const Execution = defineEntity({
+  name: 'Execution',
+  tableName: 'executions',
+  properties: {
+    id: p.uuid().primary(),
+    namespace: p.text(),
+    workflow: p.text(),
+    version: p.integer(),
+    status: p.text(),
+    input: p.json().$type<Json>().lazy(),
+    labels: p.json().$type<{ [name: string]: string }>(),
+    priority: p.integer(),
+    error: p.json().$type<ExecutionEventOf<'ExecutionFailed'>['data']['error']>().nullable(),
+    startedAt: p.datetime(),
+    finishedAt: p.datetime().nullable(),
+    revision: p.bigint('number'),
+    position: p.bigint('number'),
+  },
+})
+
+export const Checkpoint = defineEntity({
+  name: 'Checkpoint',
+  tableName: 'checkpoints',
+  properties: {
+    name: p.text().primary(),
+    version: p.integer(),
+    position: p.bigint('number'),
+    status: p.text(),
+    error: p.text().nullable(),
+    eventAt: p.datetime().nullable(),
+  },
+})
+
+export type WorkflowRow = InferEntity<typeof Workflow>
+export type ExecutionRow = InferEntity<typeof Execution>
+
+export const entities = [Workflow, WorkflowVersion, Execution, Checkpoint]

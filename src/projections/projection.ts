@@ -1,0 +1,49 @@
+import type { RecordedEvent } from '../domain/message.ts'
+
+/**
+ * Rows on their way into a table. `copy` adds rows, in the binary format of COPY; `merge` runs `sql`
+ * over columns of equal length. Either must touch exactly `count` rows, or the projection is not what it should be.
+ */
+export type Write =
+  | {
+      readonly kind: 'copy'
+      readonly table: string
+      readonly columns: string
+      readonly rows: Buffer
+      readonly count: number
+    }
+  | {
+      readonly kind: 'merge'
+      /** Names the prepared statement. */
+      readonly name: string
+      readonly sql: string
+      readonly columns: readonly (readonly unknown[])[]
+      readonly count: number
+    }
+
+/** A read model as data: the runner owns batches, checkpoint, transaction and retry. */
+export type Projection = {
+  readonly name: string
+  /** Raised whenever `apply` would make other rows of the same events; the rows are then built again. */
+  readonly version: number
+  readonly tables: readonly string[]
+  /** Beginning of the names of the streams it reads; every event in them must be one that it handles. */
+  readonly streams: string
+  /** The newest schema version it understands of each type of event, or that it keeps every event as it is. */
+  readonly handles: Readonly<Record<string, number>> | 'everything'
+  /** Folds a batch first, so that one row is written once; pure, and in the order of the log. */
+  apply(events: readonly RecordedEvent[]): readonly Write[]
+}
+
+/** The events of `batch` that are for a projection. @throws when one is of a type or version that it does not know */
+export function eventsFor(projection: Projection, batch: readonly RecordedEvent[]): readonly RecordedEvent[] {
+  const { streams, handles } = projection
+  if (handles === 'everything') return batch
+  const own = batch.filter((event) => event.stream.startsWith(streams))
+  for (const { type, version } of own) {
+    const known = handles[type]
+    if (known === undefined) throw new Error(`${type} is no event that this version of the program knows`)
+    if (version > known) throw new Error(`${type} has schema version ${version}, this program knows up to ${known}`)
+  }
+  return own
+}

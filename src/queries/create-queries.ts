@@ -1,0 +1,49 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { MikroORM } from '@mikro-orm/postgresql'
+import type { Pool } from 'pg'
+import { entities } from '../projections/entities.ts'
+import { findExecution } from './execution.ts'
+import { listExecutions } from './executions.ts'
+import { listProjections } from './projections.ts'
+import type { Queries } from './queries.ts'
+import { createReached } from './reached.ts'
+import { listWorkflowVersions } from './workflow-versions.ts'
+import { findWorkflow, listWorkflows } from './workflows.ts'
+
+const MAX_CONNECTIONS = 6
+const STATEMENT_MS = 10_000
+const CLOSE_MS = 2_000
+
+/**
+ * What the read models answer. `head` is the position of the last event in the log; `pool` stays the caller's.
+ * PostgreSQL need not be up yet: a question asked meanwhile rejects.
+ */
+export function createQueries(options: {
+  url: string
+  pool: Pool
+  head: () => Promise<number>
+}): Queries & { close(): Promise<void> } {
+  const { url, pool, head } = options
+  const orm = new MikroORM({
+    clientUrl: url,
+    entities,
+    pool: { min: 0, max: MAX_CONNECTIONS },
+    driverOptions: {
+      statement_timeout: STATEMENT_MS,
+      connectionTimeoutMillis: 5_000,
+      application_name: 'millrace-queries',
+    },
+  })
+  const reached = createReached(pool)
+  return {
+    workflow: (namespace, name) => findWorkflow(orm.em.fork(), namespace, name),
+    workflows: (namespace, page) => listWorkflows(orm.em.fork(), namespace, page),
+    workflowVersions: (namespace, name, page) => listWorkflowVersions(orm.em.fork(), namespace, name, page),
+    execution: (namespace, id) => findExecution(pool, namespace, id),
+    executions: (namespace, filter, page) => listExecutions(orm.em.fork(), namespace, filter, page),
+    projections: async () => listProjections(orm.em.fork(), await head()),
+    reached,
+    // It waits for ever for a connection that the server cut while a question was under way.
+    close: () => Promise.race([orm.close(), delay(CLOSE_MS, undefined, { ref: false })]),
+  }
+}

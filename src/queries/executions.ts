@@ -1,0 +1,61 @@
+import type { EntityManager, FilterQuery } from '@mikro-orm/postgresql'
+import { Execution, type ExecutionRow } from '../projections/entities.ts'
+import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
+import { UUID } from './execution.ts'
+import type { ExecutionStatus, ExecutionSummary, Page, PageRequest, Queries } from './queries.ts'
+
+type Filter = Parameters<Queries['executions']>[1]
+type Key = readonly [startedAtMs: number, id: string]
+
+const isKey = (key: readonly unknown[]): key is Key =>
+  key.length === 2 && isTime(key[0]) && typeof key[1] === 'string' && UUID.test(key[1])
+const isTime = (ms: unknown): ms is number => Number.isInteger(ms) && !Number.isNaN(new Date(ms as number).getTime())
+
+/** The newest first. `label` is `name` or `name=value`; `from` is inclusive and `to` is not, both over the start. */
+export async function listExecutions(
+  em: EntityManager,
+  namespace: string,
+  filter: Filter,
+  page: PageRequest,
+): Promise<Page<ExecutionSummary>> {
+  const conditions: FilterQuery<ExecutionRow>[] = [{ namespace }]
+  if (filter.workflow !== undefined) conditions.push({ workflow: filter.workflow })
+  if (filter.status !== undefined) conditions.push({ status: filter.status })
+  if (filter.label !== undefined) conditions.push(hasLabel(filter.label))
+  if (filter.from !== undefined) conditions.push({ startedAt: { $gte: new Date(filter.from) } })
+  if (filter.to !== undefined) conditions.push({ startedAt: { $lt: new Date(filter.to) } })
+  if (page.cursor !== undefined) conditions.push(...olderThan(decodeCursor(page.cursor, 'executions', isKey)))
+  const rows = await em.find(
+    Execution,
+    { $and: conditions },
+    { orderBy: { startedAt: 'desc', id: 'desc' }, limit: rowsToRead(page) },
+  )
+  return toPage(rows, page, 'executions', (row) => [row.startedAt.getTime(), row.id], toSummary)
+}
+
+function hasLabel(label: string): FilterQuery<ExecutionRow> {
+  const equals = label.indexOf('=')
+  if (equals === -1) return { labels: { $hasKey: label } } as FilterQuery<ExecutionRow>
+  return { labels: { $contains: { [label.slice(0, equals)]: label.slice(equals + 1) } } } as FilterQuery<ExecutionRow>
+}
+
+/** The first condition repeats part of the second in a form that the index can seek to. */
+function olderThan([startedAtMs, id]: Key): FilterQuery<ExecutionRow>[] {
+  const startedAt = new Date(startedAtMs)
+  return [{ startedAt: { $lte: startedAt } }, { $or: [{ startedAt: { $lt: startedAt } }, { id: { $lt: id } }] }]
+}
+
+const toSummary = (row: ExecutionRow): ExecutionSummary => ({
+  id: row.id,
+  namespace: row.namespace,
+  workflow: row.workflow,
+  version: row.version,
+  status: row.status as ExecutionStatus,
+  labels: row.labels,
+  priority: row.priority,
+  ...(row.error == null ? {} : { error: row.error }),
+  startedAt: row.startedAt.toISOString(),
+  ...(row.finishedAt == null ? {} : { finishedAt: row.finishedAt.toISOString() }),
+  revision: row.revision,
+  position: row.position,
+})
