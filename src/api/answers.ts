@@ -1,0 +1,185 @@
+// What the API answers: the schemas that OpenAPI shows, and how views become answers. Revisions and positions are
+// strings over HTTP, since they outgrow what every client's numbers hold.
+import { z } from 'zod'
+import type { Controlled } from '../commands/control-execution.ts'
+import type { Json, RecordedEvent } from '../domain/message.ts'
+import type { LogLine } from '../ports/stage-logs.ts'
+import type { ExecutionGraph } from '../queries/graph.ts'
+import type { ExecutionSummary, ExecutionView, Page, ProjectionView, WorkflowView } from '../queries/queries.ts'
+
+const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })
+const revision = z.string().meta({ description: 'A place in the stream, from 0.', examples: ['12'] })
+const time = z.string().meta({ description: 'ISO 8601 in UTC.', examples: ['2030-01-31T18:00:00.000Z'] })
+export const json = z.custom<Json>().meta({ description: 'Any JSON.' })
+
+const pageOf = <T extends z.ZodType>(item: T) =>
+  z.object({
+    items: z.array(item).readonly(),
+    nextCursor: z.string().nullable().meta({ description: '`cursor` of the next page; null after the last.' }),
+  })
+
+export const registeredSchema = z.object({ name: z.string(), version: z.int(), position }).meta({ id: 'Registered' })
+export const retiredSchema = z.object({ name: z.string(), position }).meta({ id: 'Retired' })
+export const startedSchema = z.object({ id: z.string(), position }).meta({ id: 'Started' })
+export const controlledSchema = z.object({ id: z.string(), revision, position }).meta({ id: 'Controlled' })
+
+const workflowSummary = z.object({
+  namespace: z.string(),
+  name: z.string(),
+  version: z.int().meta({ description: 'The newest, counted from 1.' }),
+  status: z.enum(['active', 'retired']),
+  createdAt: time,
+  updatedAt: time,
+})
+export const workflowSchema = workflowSummary.extend({ source: json }).meta({ id: 'Workflow' })
+export const workflowsSchema = pageOf(workflowSummary).meta({ id: 'Workflows' })
+export const workflowVersionsSchema = pageOf(z.object({ version: z.int(), createdAt: time, source: json })).meta({
+  id: 'WorkflowVersions',
+})
+
+const ids = z.array(z.string()).readonly()
+export const descriptionSchema = z
+  .object({
+    name: z.string(),
+    stages: z.int(),
+    edges: z.int(),
+    order: ids.meta({ description: 'Every stage after all that it needs.' }),
+    levels: z.array(ids).readonly().meta({ description: 'Stages that can run at once, level by level.' }),
+    roots: ids,
+    leaves: ids,
+    width: z.int().meta({ description: 'How many stages can run at once at most.' }),
+    criticalPath: z
+      .object({ path: ids, totalMs: z.number() })
+      .meta({ description: 'The chain that takes longest when every stage takes its whole timeout.' }),
+  })
+  .meta({ id: 'WorkflowDescription' })
+
+const stageError = z.object({
+  code: z.string(),
+  message: z.string(),
+  retryable: z.boolean().optional(),
+  exitCode: z.int().optional(),
+  signal: z.string().optional(),
+  httpStatus: z.int().optional(),
+  details: json.optional(),
+})
+const stageStatus = z.enum([
+  'blocked',
+  'waiting',
+  'scheduled',
+  'running',
+  'retrying',
+  'completed',
+  'failed',
+  'skipped',
+  'cancelled',
+])
+const stageSchema = z.object({
+  status: stageStatus,
+  attempt: z.int().meta({ description: 'The latest attempt; 0 before the first.' }),
+  startedAt: time.optional(),
+  finishedAt: time.optional(),
+  output: json.optional(),
+  error: stageError.optional(),
+  waiting: z.object({ for: z.string(), until: time }).optional(),
+  reason: z.string().optional(),
+})
+
+const executionSummary = z.object({
+  id: z.string(),
+  namespace: z.string(),
+  workflow: z.string(),
+  version: z.int(),
+  status: z.enum(['running', 'paused', 'cancelling', 'completed', 'failed', 'cancelled']),
+  labels: z.record(z.string(), z.string()),
+  priority: z.int(),
+  error: z.object({ code: z.string(), message: z.string(), stages: ids }).optional(),
+  startedAt: time,
+  finishedAt: time.optional(),
+  revision,
+  position,
+})
+export const executionSchema = executionSummary
+  .extend({ input: json, stages: z.record(z.string(), stageSchema) })
+  .meta({ id: 'Execution' })
+export const executionsSchema = pageOf(executionSummary).meta({ id: 'Executions' })
+
+const eventSchema = z
+  .object({
+    id: z.string(),
+    type: z.string(),
+    version: z.int(),
+    stream: z.string(),
+    revision,
+    position,
+    at: time,
+    data: z.custom<object>().meta({ description: '`stage` names the stage where there is one.' }),
+    metadata: z.custom<object>(),
+  })
+  .meta({ id: 'Event' })
+export const historySchema = pageOf(eventSchema).meta({ id: 'History' })
+
+export const graphSchema = z
+  .object({
+    nodes: z
+      .array(z.object({ id: z.string(), uses: z.string(), level: z.int(), status: stageStatus, attempt: z.int() }))
+      .readonly(),
+    edges: z.array(z.object({ from: z.string(), to: z.string() })).readonly(),
+    status: executionSummary.shape.status,
+    revision,
+    position,
+  })
+  .meta({ id: 'Graph' })
+
+const logLine = z.object({ line: z.int(), at: time, stream: z.enum(['stdout', 'stderr', 'log']), text: z.string() })
+export const logsSchema = pageOf(logLine).extend({ attempt: z.int() }).meta({ id: 'StageLogs' })
+
+export const projectionsSchema = pageOf(
+  z.object({
+    name: z.string(),
+    version: z.int(),
+    status: z.enum(['running', 'failed']),
+    position,
+    lagEvents: z.number(),
+    lagSeconds: z.number(),
+    error: z.string().optional(),
+  }),
+).meta({ id: 'Projections' })
+
+/** Revision and position of a view as HTTP has them. */
+const placed = <T extends { readonly revision: number; readonly position: number }>(view: T) => ({
+  ...view,
+  revision: String(view.revision),
+  position: String(view.position),
+})
+
+export const toExecution = (view: ExecutionView) => placed(view)
+export const toExecutions = ({ items, nextCursor }: Page<ExecutionSummary>) => ({
+  items: items.map(placed),
+  nextCursor,
+})
+export const toEvent = (event: RecordedEvent): z.input<typeof eventSchema> => {
+  const { id, type, version, stream, at, data, metadata } = event
+  return {
+    ...placed({ id, type, version, stream, revision: event.revision, position: event.position }),
+    at,
+    data,
+    metadata,
+  }
+}
+export const toControlled = (controlled: Controlled) => placed(controlled)
+export const toGraph = (graph: ExecutionGraph) => placed(graph)
+/** A page of workflows leaves the documents out: each can be as large as a body may be. */
+export const toWorkflows = ({ items, nextCursor }: Page<WorkflowView>) => ({
+  items: items.map(({ source: _, ...summary }) => summary),
+  nextCursor,
+})
+export const toProjections = (projections: readonly ProjectionView[]) => ({
+  items: projections.map((projection) => ({ ...projection, position: String(projection.position) })),
+  nextCursor: null,
+})
+export const toLogs = (attempt: number, lines: readonly LogLine[], limit: number) => ({
+  attempt,
+  items: lines,
+  nextCursor: lines.length === limit ? String(lines.at(-1)?.line) : null,
+})

@@ -1,0 +1,115 @@
+// What paths, queries and headers are made of, each pattern in one place.
+import { z } from 'zod'
+
+/** Names of routes of their own, which a namespace therefore cannot have. */
+const reserved = new Set(['admin', 'live'])
+
+const namespace = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,62}$/)
+  .refine((name) => !reserved.has(name))
+  .meta({ description: 'Namespace; `default` exists from the start.', examples: ['default'] })
+const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/)
+const name = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/)
+
+export const namespaceParams = z.strictObject({ namespace })
+export const workflowParams = z.strictObject({ namespace, name: name.meta({ description: 'Name of the workflow.' }) })
+export const executionParams = z.strictObject({ namespace, id: uuid.meta({ description: 'Id of the execution.' }) })
+export const stageParams = executionParams.extend({ stage: name.meta({ description: 'Id of the stage.' }) })
+
+/** Fifteen digits stay within the integers that a number holds exactly. */
+const whole = (what: string) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, `${what} is a whole number`)
+    .transform(Number)
+
+const MAX_LIMIT = 200
+const DEFAULT_LIMIT = 50
+const limit = whole('limit')
+  .refine((count) => count >= 1 && count <= MAX_LIMIT, `limit is 1 to ${MAX_LIMIT}`)
+  .meta({ description: `1 to ${MAX_LIMIT}; ${DEFAULT_LIMIT} where it is left out.` })
+const cursor = z.string().min(1).max(1_024).meta({ description: '`nextCursor` of the page before.' })
+
+const MAX_WAIT_MS = 30_000
+const wait = z
+  .string()
+  .regex(/^\d{1,5}(ms|s)$/, 'wait is a duration such as 500ms or 2s')
+  .transform((text) => Number.parseInt(text, 10) * (text.endsWith('ms') ? 1 : 1_000))
+  .refine((ms) => ms <= MAX_WAIT_MS, 'wait is 30s at most')
+  .meta({ description: 'How long to wait for `minPosition`; 2s where it is left out, 30s at most.' })
+
+/** Read your writes: what a command answered as `position` goes here. */
+const freshness = {
+  minPosition: whole('minPosition')
+    .optional()
+    .meta({ description: '`position` that a command answered: nothing older than it is answered.' }),
+  wait: wait.optional(),
+}
+
+export const freshQuery = z.strictObject(freshness)
+export const pageQuery = z.strictObject({
+  ...freshness,
+  limit: limit.default(DEFAULT_LIMIT),
+  cursor: cursor.optional(),
+})
+export type Freshness = z.output<typeof freshQuery>
+
+const instant = z.iso.datetime({ offset: true, error: 'expected a time such as 2030-01-31T18:00:00Z' })
+
+export const executionsQuery = pageQuery.extend({
+  workflow: name.optional().meta({ description: 'Runs of this workflow.' }),
+  status: z.enum(['running', 'paused', 'cancelling', 'completed', 'failed', 'cancelled']).optional(),
+  label: z
+    .string()
+    .regex(/^[a-zA-Z][a-zA-Z0-9._-]{0,62}(=.{0,256})?$/s, 'label is name or name=value')
+    .optional()
+    .meta({ description: 'Runs with this label, as `name` or `name=value`.' }),
+  from: instant.optional().meta({ description: 'Started at this time or later.' }),
+  to: instant.optional().meta({ description: 'Started before this time.' }),
+})
+
+/** The log is read as it is now, so whatever position a command answered is in it already. */
+export const stateQuery = z.strictObject({
+  ...freshness,
+  revision: whole('revision').optional().meta({ description: 'As it was after the event at this revision.' }),
+})
+
+const position = (what: string) => whole(what).optional()
+
+export const historyQuery = z.strictObject({
+  ...freshness,
+  from: position('from').meta({ description: 'First revision to answer; 0 where it is left out.' }),
+  cursor: position('cursor').meta({ description: '`nextCursor` of the page before, in place of `from`.' }),
+  limit: limit.optional(),
+})
+
+export const logsQuery = z.strictObject({
+  ...freshness,
+  attempt: whole('attempt')
+    .refine((attempt) => attempt >= 1, 'attempts count from 1')
+    .optional()
+    .meta({ description: 'The latest where it is left out.' }),
+  after: position('after').meta({ description: 'Lines after this one; 0 where it is left out.' }),
+  cursor: position('cursor').meta({ description: '`nextCursor` of the page before, in place of `after`.' }),
+  limit: limit.optional(),
+})
+
+export const defaultLimit = DEFAULT_LIMIT
+
+export const idempotencyHeaders = z.looseObject({
+  'idempotency-key': z
+    .string()
+    .regex(/^[\x21-\x7e]{1,256}$/, 'expected 1 to 256 visible ASCII characters')
+    .optional()
+    .meta({ description: 'Sent again with the same body, it answers as the first time did.' }),
+})
+
+export const versionHeaders = z.looseObject({
+  'if-match': z
+    .string()
+    .regex(/^"\d{1,9}"$/, 'expected a version in quotes, such as "3"')
+    .transform((quoted) => Number(quoted.slice(1, -1)))
+    .optional()
+    .meta({ description: 'The newest version that the caller knows, in quotes; "0" where there must be none yet.' }),
+})

@@ -1,0 +1,137 @@
+// A route as a value: what it takes and answers, and what it does. The table in routes.ts says where each one stands.
+import type { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { z } from 'zod'
+import type { App } from '../app.ts'
+import type { Caller } from '../commands/caller.ts'
+import { Rejected, type RejectionCode } from '../domain/rejected.ts'
+import type { PageRequest } from '../queries/queries.ts'
+import { bodyTypes } from './bodies.ts'
+import { problemSchema, RequestProblem } from './problems.ts'
+
+export type Shape = {
+  readonly summary: string
+  readonly description?: string
+  readonly tag: 'Workflows' | 'Executions' | 'Operations'
+  readonly params?: z.ZodObject
+  readonly query?: z.ZodObject
+  readonly headers?: z.ZodObject
+  readonly body?: z.ZodType
+  /** A missing body then stands for `{}`. */
+  readonly bodyOptional?: boolean
+  readonly answers: { readonly [status: number]: z.ZodType }
+  /** The media type that `Accept` may ask for instead of JSON. */
+  readonly alternative?: string
+  /** What is answered where it is not JSON. */
+  readonly produces?: string
+  /** Not counted against the rate limit: what watches the process must get through. */
+  readonly unlimited?: boolean
+  /** Statuses of errors besides those that every route has. */
+  readonly errors?: readonly number[]
+}
+
+type Output<T> = T extends z.ZodType ? z.output<T> : unknown
+
+export type Call<S extends Shape> = {
+  readonly params: Output<S['params']>
+  readonly query: Output<S['query']>
+  readonly headers: Output<S['headers']>
+  readonly body: Output<S['body']>
+  readonly caller: Caller
+  /** The alternative media type was asked for. */
+  readonly alternative: boolean
+  readonly reply: FastifyReply
+}
+
+type AnswerOf<S extends Shape> = z.input<S['answers'][keyof S['answers'] & number]> | Readable
+
+export type Route = {
+  readonly shape: Shape
+  handle(app: App, request: FastifyRequest, reply: FastifyReply): unknown
+}
+
+export function route<const S extends Shape>(
+  shape: S,
+  answer: (call: Call<S>) => Promise<AnswerOf<S>> | AnswerOf<S>,
+): Route {
+  const [status] = Object.keys(shape.answers).map(Number)
+  return {
+    shape,
+    handle(app, request, reply) {
+      reply.code(status ?? 200)
+      const { params, query, headers, body } = request as unknown as Call<S>
+      const alternative = shape.alternative !== undefined && asksFor(request, shape.alternative)
+      return answer({ params, query, headers, body, caller: callerOf(app, request), alternative, reply })
+    },
+  }
+}
+
+const asksFor = ({ headers }: FastifyRequest, type: string): boolean =>
+  (headers.accept ?? '').split(',').some((range) => range.split(';')[0]?.trim().toLowerCase() === type)
+
+const traceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
+
+/** Until there is authentication everybody is the local user. W3C: a trace context that is not valid is left out. */
+function callerOf({ clock }: App, { params, headers }: FastifyRequest): Caller {
+  const { namespace = '' } = (params ?? {}) as { namespace?: string }
+  const trace = headers.traceparent
+  const traced = typeof trace === 'string' && traceparent.test(trace) ? { traceparent: trace } : {}
+  return { namespace, actor: 'user:local', nowMs: clock.now(), ...traced }
+}
+
+/** The route as fastify takes it. */
+export function optionsOf(app: App, method: string, url: string, { shape, handle }: Route): RouteOptions {
+  return {
+    method,
+    url,
+    schema: schemaOf(shape),
+    ...(shape.unlimited ? { config: { rateLimit: false } } : {}),
+    ...(shape.body ? { preValidation: shape.bodyOptional ? emptyBody : requireBody } : {}),
+    handler: (request, reply) => handle(app, request, reply),
+  }
+}
+
+/** Errors that stand before every route, and those that stand before every body. */
+const everywhere = [400, 421, 429, 500, 503]
+const withBody = [403, 408, 413, 415, 422]
+
+function schemaOf(shape: Shape) {
+  const { summary, description, tag, params, query, headers, body, answers, errors = [] } = shape
+  const failures = new Set([...everywhere, ...(body ? withBody : []), ...(params ? [404] : []), ...errors])
+  const problem = { content: { 'application/problem+json': { schema: problemSchema } } }
+  return {
+    summary,
+    ...(description ? { description } : {}),
+    tags: [tag],
+    ...(params ? { params } : {}),
+    querystring: query ?? z.strictObject({}),
+    ...(headers ? { headers } : {}),
+    ...(body ? { body, consumes: bodyTypes } : {}),
+    response: {
+      ...Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, documented(schema, shape)])),
+      ...Object.fromEntries([...failures].sort().map((status) => [status, { description: 'Problem', ...problem }])),
+    },
+  }
+}
+
+const documented = (schema: z.ZodType, { alternative, produces = 'application/json' }: Shape) => ({
+  description: 'Answer',
+  content: { [produces]: { schema }, ...(alternative ? { [alternative]: { schema: z.string() } } : {}) },
+})
+
+async function emptyBody(request: FastifyRequest): Promise<void> {
+  if (request.body === undefined) request.body = {}
+}
+
+async function requireBody(request: FastifyRequest): Promise<void> {
+  if (request.body === undefined) throw new RequestProblem('BODY_MALFORMED', 'the body is empty')
+}
+
+/** What a query answered, or 404: another namespace's things are as unknown as those that are not there. */
+export function found<T>(answer: T | undefined, code: RejectionCode, what: string): T {
+  if (answer === undefined) throw new Rejected(code, `there is no ${what} in this namespace`)
+  return answer
+}
+
+export const pageOf = ({ limit, cursor }: { limit: number; cursor?: string | undefined }): PageRequest =>
+  cursor === undefined ? { limit } : { limit, cursor }

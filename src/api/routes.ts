@@ -1,0 +1,45 @@
+// Every route of the API.
+import type { Registry } from 'prom-client'
+import type { App } from '../app.ts'
+import type { Route } from './route.ts'
+import { executionRoutes } from './routes/executions.ts'
+import { operationRoutes, type Readiness } from './routes/operations.ts'
+import { stageRoutes } from './routes/stages.ts'
+import { workflowRoutes } from './routes/workflows.ts'
+
+export type RouteTable = readonly (readonly [method: 'GET' | 'POST' | 'PUT', path: string, route: Route])[]
+
+export function routeTable(
+  app: App,
+  options: { ready: () => Promise<Readiness>; registry: Registry; describe: () => object },
+): RouteTable {
+  const workflows = workflowRoutes(app)
+  const executions = executionRoutes(app)
+  const stages = stageRoutes(app)
+  const operations = operationRoutes(app, options)
+  return [
+    ['GET', '/v1/:namespace/workflows', workflows.list],
+    ['POST', '/v1/:namespace/workflows/validate', workflows.validate],
+    ['PUT', '/v1/:namespace/workflows/:name', workflows.register],
+    ['GET', '/v1/:namespace/workflows/:name', workflows.one],
+    ['GET', '/v1/:namespace/workflows/:name/versions', workflows.versions],
+    ['POST', '/v1/:namespace/workflows/:name/retire', workflows.retire],
+
+    ['POST', '/v1/:namespace/executions', executions.start],
+    ['GET', '/v1/:namespace/executions', executions.list],
+    ['GET', '/v1/:namespace/executions/:id', executions.one],
+    ['POST', '/v1/:namespace/executions/:id/cancel', executions.cancel],
+    ['GET', '/v1/:namespace/executions/:id/history', executions.history],
+    ['GET', '/v1/:namespace/executions/:id/state', executions.state],
+    ['GET', '/v1/:namespace/executions/:id/graph', executions.graph],
+    ['POST', '/v1/:namespace/executions/:id/stages/:stage/retry', stages.retry],
+    ['GET', '/v1/:namespace/executions/:id/stages/:stage/logs', stages.logs],
+
+    ['GET', '/v1/admin/projections', operations.projections],
+    ['GET', '/health/live', operations.live],
+    ['GET', '/health/ready', operations.ready],
+    ['GET', '/metrics', operations.metrics],
+    ['GET', '/openapi.json', operations.openapi],
+    ['GET', '/schemas/workflow.json', operations.workflowSchema],
+  ]
+}

@@ -1,0 +1,152 @@
+import type { App } from '../../app.ts'
+import { cancelExecutionBody } from '../../commands/control-execution.ts'
+import { startExecutionBody } from '../../commands/start-execution.ts'
+import { createExecutionGraph } from '../../queries/graph.ts'
+import {
+  controlledSchema,
+  executionSchema,
+  executionsSchema,
+  graphSchema,
+  historySchema,
+  json,
+  startedSchema,
+  toControlled,
+  toEvent,
+  toExecution,
+  toExecutions,
+  toGraph,
+} from '../answers.ts'
+import { awaitPosition } from '../freshness.ts'
+import {
+  defaultLimit,
+  executionParams,
+  executionsQuery,
+  freshQuery,
+  historyQuery,
+  idempotencyHeaders,
+  namespaceParams,
+  stateQuery,
+} from '../parameters.ts'
+import { RequestProblem } from '../problems.ts'
+import { found, pageOf, route } from '../route.ts'
+import { NDJSON, streamHistory } from '../streams.ts'
+
+const tag = 'Executions'
+const unknown = 'EXECUTION_UNKNOWN'
+
+/** That the input is JSON was seen when the body was parsed; what it must be like the workflow says. */
+const startBody = startExecutionBody.extend({ input: json.optional() })
+
+export function executionRoutes({ commands, queries, history }: App) {
+  const graphOf = createExecutionGraph(history)
+  return {
+    start: route(
+      {
+        tag,
+        summary: 'Start a run of a workflow',
+        params: namespaceParams,
+        headers: idempotencyHeaders,
+        body: startBody,
+        answers: { 202: startedSchema },
+        errors: [409],
+      },
+      async ({ caller, body, headers }) => {
+        const { id, position } = await commands.startExecution(caller, body, headers['idempotency-key'])
+        return { id, position: String(position) }
+      },
+    ),
+
+    cancel: route(
+      {
+        tag,
+        summary: 'Ask a run to end',
+        params: executionParams,
+        body: cancelExecutionBody,
+        bodyOptional: true,
+        answers: { 202: controlledSchema },
+        errors: [409],
+      },
+      async ({ caller, params, body }) => toControlled(await commands.cancel(caller, params.id, body)),
+    ),
+
+    list: route(
+      {
+        tag,
+        summary: 'List the runs, the newest first',
+        params: namespaceParams,
+        query: executionsQuery,
+        answers: { 200: executionsSchema },
+      },
+      async ({ params, query }) => {
+        await awaitPosition(queries, query, ['executions'])
+        const { workflow, status, label, from, to } = query
+        const given = Object.entries({ workflow, status, label, from, to }).filter(([, value]) => value !== undefined)
+        return toExecutions(await queries.executions(params.namespace, Object.fromEntries(given), pageOf(query)))
+      },
+    ),
+
+    one: route(
+      {
+        tag,
+        summary: 'A run as the read models have it',
+        params: executionParams,
+        query: freshQuery,
+        answers: { 200: executionSchema },
+      },
+      async ({ params: { namespace, id }, query }) => {
+        await awaitPosition(queries, query, ['executions'])
+        return toExecution(found(await queries.execution(namespace, id), unknown, `execution ${id}`))
+      },
+    ),
+
+    history: route(
+      {
+        tag,
+        summary: 'The events of a run',
+        description: `Pages; with Accept: ${NDJSON} every event from \`from\` on, one a line, up to \`limit\` where it is given.`,
+        params: executionParams,
+        query: historyQuery,
+        answers: { 200: historySchema },
+        alternative: NDJSON,
+      },
+      async ({ params: { namespace, id }, query, alternative, reply }) => {
+        const from = query.cursor ?? query.from ?? 0
+        if (alternative) return streamHistory(reply, history, { namespace, id, from, limit: query.limit })
+        const limit = query.limit ?? defaultLimit
+        const events = found(await history.events(namespace, id, from, limit), unknown, `execution ${id}`)
+        return { items: events.map(toEvent), nextCursor: events.length === limit ? String(from + limit) : null }
+      },
+    ),
+
+    state: route(
+      {
+        tag,
+        summary: 'A run as it was after any of its events',
+        params: executionParams,
+        query: stateQuery,
+        answers: { 200: executionSchema },
+      },
+      async ({ params: { namespace, id }, query: { revision } }) => {
+        const state = found(await history.stateAt(namespace, id, revision), unknown, `execution ${id}`)
+        if (revision !== undefined && state.revision < revision)
+          throw new RequestProblem(
+            'REVISION_UNKNOWN',
+            `the run has no revision ${revision}; its last is ${state.revision}`,
+          )
+        return toExecution(state)
+      },
+    ),
+
+    graph: route(
+      {
+        tag,
+        summary: 'The graph of a run, with where each stage stands',
+        params: executionParams,
+        query: stateQuery,
+        answers: { 200: graphSchema },
+      },
+      async ({ params: { namespace, id }, query: { revision } }) =>
+        toGraph(found(await graphOf(namespace, id, revision), unknown, `execution ${id}`)),
+    ),
+  }
+}

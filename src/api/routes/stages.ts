@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import type { App } from '../../app.ts'
+import type { LogLine } from '../../ports/stage-logs.ts'
+import { controlledSchema, logsSchema, toControlled, toLogs } from '../answers.ts'
+import { defaultLimit, logsQuery, stageParams } from '../parameters.ts'
+import { found, route } from '../route.ts'
+import { PLAIN_TEXT, streamLogs } from '../streams.ts'
+
+const tag = 'Executions'
+
+export function stageRoutes({ commands, history, stageLogs }: App) {
+  /** The run's own state says whether the namespace has the stage, and which attempt is the latest. */
+  const stageOf = async (namespace: string, id: string, stage: string) => {
+    const run = found(await history.stateAt(namespace, id), 'EXECUTION_UNKNOWN', `execution ${id}`)
+    return found(Object.hasOwn(run.stages, stage) ? run.stages[stage] : undefined, 'STAGE_UNKNOWN', `stage ${stage}`)
+  }
+
+  return {
+    retry: route(
+      {
+        tag,
+        summary: 'Start the next attempt of a stage that waits to be retried at once',
+        params: stageParams,
+        body: z.strictObject({}),
+        bodyOptional: true,
+        answers: { 202: controlledSchema },
+        errors: [409],
+      },
+      async ({ caller, params: { id, stage } }) => toControlled(await commands.retryStage(caller, id, stage)),
+    ),
+
+    logs: route(
+      {
+        tag,
+        summary: 'What an attempt of a stage wrote',
+        description: `Pages; with Accept: ${PLAIN_TEXT} the text alone, up to \`limit\` lines where it is given.`,
+        params: stageParams,
+        query: logsQuery,
+        answers: { 200: logsSchema },
+        alternative: PLAIN_TEXT,
+      },
+      async ({ params: { namespace, id, stage }, query, alternative, reply }) => {
+        const latest = await stageOf(namespace, id, stage)
+        const attempt = query.attempt ?? latest.attempt
+        const after = query.cursor ?? query.after ?? 0
+        const read = async (after: number, limit: number): Promise<readonly LogLine[]> =>
+          // A stage that no attempt was made of has written nothing.
+          attempt === 0 ? [] : stageLogs.read(id, stage, attempt, { after, limit })
+        if (alternative) return streamLogs(reply, read, { after, limit: query.limit })
+        const limit = query.limit ?? defaultLimit
+        return toLogs(attempt, await read(after, limit), limit)
+      },
+    ),
+  }
+}

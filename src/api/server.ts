@@ -1,0 +1,138 @@
+// The HTTP server: its limits, what every request passes, and the routes. Listening is for the caller.
+import helmet from '@fastify/helmet'
+import rateLimit from '@fastify/rate-limit'
+import underPressure from '@fastify/under-pressure'
+import fastify, { type FastifyInstance } from 'fastify'
+import type { Registry } from 'prom-client'
+import type { App } from '../app.ts'
+import { withLine } from '../commands/parse-document.ts'
+import type { Logger } from '../ports/logger.ts'
+import { readBodies } from './bodies.ts'
+import { describeRoutes } from './documentation.ts'
+import { guardRequests } from './gate.ts'
+import { defaultRegistry, measureRequests } from './metrics.ts'
+import { answerTo, RequestProblem, sendProblem } from './problems.ts'
+import { optionsOf } from './route.ts'
+import type { Readiness } from './routes/operations.ts'
+import { routeTable } from './routes.ts'
+import { answerBrokenRequest } from './sockets.ts'
+import { createUnknownRoute } from './unknown-routes.ts'
+import { validateWithZod } from './validation.ts'
+
+export type ServerOptions = {
+  readonly logger: Logger
+  /** Whether everything that a request needs is there. */
+  readonly ready: () => Promise<Readiness>
+  /** The name that the server is reached by, where it is not one of the loopback interface. */
+  readonly host?: string
+  readonly registry?: Registry
+  readonly limits?: Partial<Limits>
+}
+
+export type Limits = {
+  readonly bodyBytes: number
+  readonly headerBytes: number
+  /** For the whole of a request to arrive. */
+  readonly requestMs: number
+  readonly headersMs: number
+  /** How often requests that are late are looked for. */
+  readonly checkMs: number
+  /** Without a byte in either direction; longer than a query may wait. */
+  readonly idleMs: number
+  /** Between two requests of one connection. */
+  readonly keepAliveMs: number
+  /** Of one address. */
+  readonly requestsPerSecond: number
+  /** How late timers may be on average over a second before requests are turned away. */
+  readonly eventLoopDelayMs: number
+}
+
+const defaultLimits: Limits = {
+  bodyBytes: 1_048_576,
+  headerBytes: 16_384,
+  requestMs: 15_000,
+  headersMs: 10_000,
+  checkMs: 1_000,
+  idleMs: 60_000,
+  keepAliveMs: 72_000,
+  requestsPerSecond: 20_000,
+  eventLoopDelayMs: 1_000,
+}
+
+/** Longer than any name or id; a longer one is found nowhere. */
+const MAX_PARAM_LENGTH = 100
+
+export function createServer(app: App, options: ServerOptions): FastifyInstance {
+  const limits = { ...defaultLimits, ...options.limits }
+  const registry = options.registry ?? defaultRegistry()
+  const server = fastify({
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: limits.requestMs,
+    connectionTimeout: limits.idleMs,
+    keepAliveTimeout: limits.keepAliveMs,
+    http: {
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headersMs,
+      connectionsCheckingInterval: limits.checkMs,
+      requireHostHeader: false,
+    },
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    onProtoPoisoning: 'error',
+    onConstructorPoisoning: 'error',
+    forceCloseConnections: 'idle',
+    // A request that comes while the server closes is answered by the gate, as a problem.
+    return503OnClosing: false,
+    requestIdHeader: false,
+    trustProxy: false,
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: (error, _request, reply) => sendProblem(reply, answerTo(error)),
+  })
+  server.setValidatorCompiler(validateWithZod)
+  // Answers have the types of their schemas already; the tests hold the answers to them.
+  server.setSerializerCompiler(() => JSON.stringify)
+  answerErrors(server, options.logger)
+  guardRequests(server, options.host)
+  measureRequests(server, registry)
+  readBodies(server)
+  const unknownRoute = createUnknownRoute(server)
+  protect(server, limits)
+  describeRoutes(server)
+  server.register((inner, _options, done) => {
+    const table = routeTable(app, { ready: options.ready, registry, describe: () => inner.swagger() })
+    for (const [method, path, route] of table) inner.route(optionsOf(app, method, path, route))
+    inner.setNotFoundHandler({ preHandler: inner.rateLimit() }, unknownRoute)
+    done()
+  })
+  return server
+}
+
+function answerErrors(server: FastifyInstance, logger: Logger): void {
+  server.setErrorHandler((error, request, reply) => {
+    const answer = answerTo(error)
+    const { lineOf } = request
+    const errors = lineOf ? answer.problem.errors.map((fault) => withLine(fault, lineOf)) : answer.problem.errors
+    const details = { err: error, method: request.method, route: request.routeOptions.url }
+    if (answer.cause === 'fault') logger.error(details, 'a request failed')
+    if (answer.cause === 'out-of-reach') logger.warn(details, 'a request met something out of reach')
+    return sendProblem(reply, { ...answer, problem: { ...answer.problem, errors } })
+  })
+}
+
+function protect(server: FastifyInstance, limits: Limits): void {
+  server.register(underPressure, { maxEventLoopDelay: limits.eventLoopDelayMs, retryAfter: 1 })
+  server.register(rateLimit, {
+    max: limits.requestsPerSecond,
+    timeWindow: 1_000,
+    addHeadersOnExceeding: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+    errorResponseBuilder: (_request, { max }) =>
+      new RequestProblem('RATE_LIMITED', `more than ${max} requests came from this address within a second`),
+  })
+  server.register(helmet, {
+    // Plain HTTP on the loopback interface: what stands in front of it terminates TLS and says so.
+    hsts: false,
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: { defaultSrc: ["'self'"], objectSrc: ["'none'"], baseUri: ["'none'"], frameAncestors: ["'none'"] },
+    },
+  })
+}

@@ -1,0 +1,91 @@
+// The composition root: every use case, reactor and worker on one screen. It knows the ports, never an adapter.
+import { createIssue, createStageReports } from './commands/advance-execution.ts'
+import { createControlExecution } from './commands/control-execution.ts'
+import { createHandle } from './commands/handle.ts'
+import { createWorkflowCommands } from './commands/register-workflow.ts'
+import { createStartExecution } from './commands/start-execution.ts'
+import type { Clock } from './ports/clock.ts'
+import type { EventStore } from './ports/event-store.ts'
+import type { Handler } from './ports/handler.ts'
+import type { Leases } from './ports/leases.ts'
+import type { Logger } from './ports/logger.ts'
+import type { StageLogs } from './ports/stage-logs.ts'
+import type { WorkQueue } from './ports/work-queue.ts'
+import { createHistory } from './queries/history.ts'
+import type { Queries } from './queries/queries.ts'
+import { createDispatcher } from './reactors/dispatcher.ts'
+import { type Reactor, runReactor } from './reactors/reactor.ts'
+import { createTimekeeper } from './reactors/timekeeper.ts'
+import { startWorker, type WorkerOptions } from './workers/worker.ts'
+
+export type Ports = {
+  readonly store: EventStore
+  readonly queue: WorkQueue
+  readonly leases: Leases
+  readonly logs: StageLogs
+  readonly clock: Clock
+}
+
+export type App = ReturnType<typeof createApp>
+
+/** Durations in milliseconds. */
+export type Settings = { readonly leaseMs: number; readonly heartbeatMs: number; readonly leaseCheckMs: number }
+
+const defaultSettings: Settings = { leaseMs: 30_000, heartbeatMs: 500, leaseCheckMs: 2_000 }
+
+export function createApp(ports: Ports, queries: Queries, logger: Logger, settings: Settings = defaultSettings) {
+  const { store, queue, leases, logs, clock } = ports
+  const handle = createHandle(store)
+  const reports = createStageReports(handle)
+  const commands = {
+    workflows: createWorkflowCommands(handle),
+    startExecution: createStartExecution({ handle, store }),
+    ...createControlExecution({ handle, store }),
+  }
+
+  return {
+    commands,
+    queries,
+    history: createHistory(store),
+    stageLogs: logs,
+    clock,
+
+    /** Starts what follows the log and causes the next thing; `ready` resolves once both have caught up. */
+    startReactors() {
+      const stop = new AbortController()
+      const dispatcher = createDispatcher({ store, queue, leases })
+      const timekeeper = createTimekeeper({
+        issue: createIssue(handle),
+        leases,
+        clock,
+        logger,
+        leaseCheckMs: settings.leaseCheckMs,
+      })
+      const running = [dispatcher, timekeeper].map((reactor: Reactor) =>
+        runReactor(reactor, { store, logger, signal: stop.signal }),
+      )
+      return {
+        ready: Promise.all(running.map(({ ready }) => ready)),
+        async stop() {
+          timekeeper.stop()
+          stop.abort()
+          await Promise.all(running.map(({ stopped }) => stopped))
+        },
+      }
+    },
+
+    /** Starts a worker in this process. */
+    startWorker(options: {
+      id: string
+      handlers: ReadonlyMap<string, Handler>
+      queues: readonly string[]
+      concurrency: number
+      perQueue?: WorkerOptions['perQueue']
+    }) {
+      const { perQueue, ...rest } = options
+      const { leaseMs, heartbeatMs } = settings
+      const limits = perQueue ? { perQueue } : {}
+      return startWorker({ ...rest, ...limits, queue, leases, reports, logs, clock, leaseMs, heartbeatMs, logger })
+    },
+  }
+}

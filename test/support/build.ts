@@ -1,0 +1,127 @@
+// A whole Millrace behind its HTTP server, with real parts on a temporary folder; it closes itself when the test is over.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { systemClock } from '../../src/adapters/clock.ts'
+import { EmbeddedEventStore } from '../../src/adapters/event-store/embedded.ts'
+import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
+import { migrate } from '../../src/adapters/read-models/migrate.ts'
+import { createPool } from '../../src/adapters/read-models/pool.ts'
+import { createFileStageLogs } from '../../src/adapters/stage-logs/files.ts'
+import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
+import { createServer, type Limits, type ServerOptions } from '../../src/api/server.ts'
+import { createApp } from '../../src/app.ts'
+import { newId } from '../../src/commands/new-id.ts'
+import { executionStream } from '../../src/domain/execution/events.ts'
+import { type EventStore, START } from '../../src/ports/event-store.ts'
+import { type Handler, StageFailure } from '../../src/ports/handler.ts'
+import { startProjector } from '../../src/projections/start.ts'
+import { createQueries } from '../../src/queries/create-queries.ts'
+import type { Queries } from '../../src/queries/queries.ts'
+import { silent, type TestPostgres } from './postgres.ts'
+
+export type Scope = { onTestFinished(close: () => Promise<void>): void }
+
+export type Built = {
+  readonly server: FastifyInstance
+  readonly store: EventStore
+  readonly queries: Queries
+  /** Resolves once the run has ended. */
+  ended(id: string): Promise<void>
+  /** Resolves once the run has an event of that type. */
+  happened(id: string, type: string): Promise<void>
+  /** Listens on a free port of the loopback interface. */
+  listen(): Promise<{ readonly port: number; readonly url: string }>
+}
+
+/** @param options.projecting false keeps the read models where they are: at nothing */
+export async function build(
+  t: Scope,
+  postgres: TestPostgres,
+  options: {
+    limits?: Partial<Limits>
+    projecting?: boolean
+    queries?: (real: Queries) => Queries
+    ready?: ServerOptions['ready']
+  } = {},
+): Promise<Built> {
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-api-'))
+  const store = await EmbeddedEventStore.open(join(folder, 'log'))
+  const clock = systemClock
+  const ports = {
+    store,
+    clock,
+    queue: createMemoryQueue(),
+    leases: createMemoryLeases(clock),
+    logs: createFileStageLogs({ dir: join(folder, 'logs'), clock, warn: () => {} }),
+  }
+  const url = await postgres.createDatabase()
+  await migrate(url)
+  const pool = createPool(url)
+  const real = createQueries({ url, pool, head: () => store.head() })
+  const queries = options.queries?.(real) ?? real
+  const app = createApp(ports, queries, silent)
+  const stop = new AbortController()
+  const projector =
+    options.projecting === false ? undefined : startProjector({ store, pool, logger: silent, signal: stop.signal })
+  const reactors = app.startReactors()
+  await reactors.ready
+  const worker = app.startWorker({ id: newId(), handlers, queues: ['default'], concurrency: 4 })
+  const server = createServer(app, {
+    logger: silent,
+    ready: options.ready ?? (async () => ({ ok: true, checks: { readModels: true } })),
+    ...(options.limits ? { limits: options.limits } : {}),
+  })
+  await server.ready()
+
+  t.onTestFinished(async () => {
+    await server.close()
+    await worker.drain(1_000)
+    await reactors.stop()
+    stop.abort()
+    await projector?.stopped
+    await real.close()
+    await pool.end()
+    await store.close()
+    await rm(folder, { recursive: true, force: true })
+  })
+  const happened = (id: string, type: RegExp) => waitFor(store, executionStream(id), type)
+  return {
+    server,
+    store,
+    queries,
+    ended: (id) => happened(id, /^Execution(?:Completed|Failed|Cancelled)$/),
+    happened: (id, type) => happened(id, new RegExp(`^${type}$`)),
+    async listen() {
+      const address = await server.listen({ port: 0, host: '127.0.0.1' })
+      return { url: address, port: Number(new URL(address).port) }
+    },
+  }
+}
+
+const echo: Handler = {
+  name: 'echo',
+  async run({ input, log }) {
+    for (const line of ['one', 'two', 'three']) log(line)
+    return input
+  },
+}
+const flaky: Handler = {
+  name: 'flaky',
+  async run({ attempt }) {
+    if (attempt === 1) throw new StageFailure({ code: 'FLAKY', message: 'the first attempt fails', retryable: true })
+    return { attempt }
+  },
+}
+const forever: Handler = {
+  name: 'forever',
+  run: ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(null), { once: true })),
+}
+const handlers = new Map([echo, flaky, forever].map((handler) => [handler.name, handler]))
+
+async function waitFor(store: EventStore, stream: string, type: RegExp): Promise<void> {
+  const found = new AbortController()
+  for await (const { events } of store.subscribe({ after: START, prefixes: [stream], signal: found.signal }))
+    if (events.some((event) => type.test(event.type))) return found.abort()
+}
