@@ -1,0 +1,139 @@
+// The settings, from flags and the environment; the only reader of process.env.
+import { resolve } from 'node:path'
+import { z } from 'zod'
+
+const ROLES = ['api', 'engine', 'worker', 'projector'] as const
+
+/** A mistake in the settings: `message` names the setting, what is wrong and what would be right. Exit code 78. */
+export class ConfigError extends Error {
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.name = 'ConfigError'
+  }
+}
+
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== ''),
+)
+const loopback = ['127.0.0.1', 'localhost', '::1']
+
+/** A queue to serve, with at most `limit` of its attempts at once; without one only the worker's concurrency counts. */
+const queue = z.string().transform((text, context) => {
+  const [, name, limit] = /^([a-z][a-z0-9_-]{0,62})(?:=([1-9]\d{0,3}))?$/.exec(text) ?? []
+  if (name !== undefined) return { name, ...(limit === undefined ? {} : { limit: Number(limit) }) }
+  context.addIssue({ code: 'custom', message: `${JSON.stringify(text)} is no queue; write default or default=4` })
+  return z.NEVER
+})
+
+/** Adapters to come: whoever asks for one is told so, and not that it is a typing mistake. */
+const PLANNED = ['esdb', 'esdb+discover', 'kafka', 'redis', 'rediss']
+
+/** Its value is never repeated, since it may hold a password. */
+const url = (...schemes: string[]) =>
+  z.string().superRefine((text, context) => {
+    const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase() ?? ''
+    const right = schemes.some((start) => text.startsWith(start))
+    if (right && (!text.includes('//') || URL.canParse(text))) return
+    const wanted = `must begin with ${schemes.join(' or ')}`
+    const message = right
+      ? 'is no URL'
+      : PLANNED.includes(scheme)
+        ? `${scheme}:// is not supported yet, it ${wanted}`
+        : wanted
+    context.addIssue({ code: 'custom', message })
+  })
+
+const settings = {
+  port: z.coerce.number({ error: 'must be a number from 0 to 65535' }).int().min(0).max(65_535).default(8080),
+  host: z
+    .string()
+    .default('127.0.0.1')
+    .refine((host) => loopback.includes(host), {
+      message: 'must be a loopback address: there is no authentication yet, so nothing may reach it from outside',
+    }),
+  data: z
+    .string()
+    .min(1)
+    .default('./data')
+    .transform((path) => resolve(path)),
+  eventStore: url('embedded:').optional(),
+  queue: url('memory:').default('memory:'),
+  leases: url('memory:').default('memory:'),
+  cache: url('memory:').default('memory:'),
+  database: url('embedded:', 'postgres://', 'postgresql://').optional(),
+  roles: list.pipe(z.array(z.enum(ROLES)).min(1)).default([...ROLES]),
+  queues: list.pipe(z.array(queue).min(1)).default([{ name: 'default' }]),
+  handlers: list.default([]),
+  concurrency: z.coerce.number({ error: 'must be a number from 1 to 1000' }).int().min(1).max(1_000).default(16),
+  allowOutbound: list.default([]),
+  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+  leaseMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(1_000).default(30_000),
+  databaseWaitMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(0).default(30_000),
+  heartbeatMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(50).default(500),
+} as const
+
+type Name = keyof typeof settings
+export type Config = { [K in Name]: z.output<(typeof settings)[K]> }
+
+/** `--event-store` and `MILLRACE_EVENT_STORE` of `eventStore`. */
+export const flagOf = (name: Name): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+export const variableOf = (name: Name): string => `MILLRACE_${flagOf(name).toUpperCase().replaceAll('-', '_')}`
+export const settingNames = Object.keys(settings) as readonly Name[]
+
+/**
+ * A flag goes before its variable, and that before the default.
+ * @throws ConfigError that names every problem at once; values of URLs are not repeated, since they may hold secrets
+ */
+export function readConfig(
+  flags: Readonly<Record<string, string | undefined>>,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Config {
+  const problems = unknownVariables(environment)
+  const config: Record<string, unknown> = {}
+  for (const name of settingNames) {
+    const given = flags[name] ?? environment[variableOf(name)]
+    const parsed = (settings[name] as z.ZodType).safeParse(given === '' ? undefined : given)
+    if (parsed.success) config[name] = parsed.data
+    else problems.push(`--${flagOf(name)} (${variableOf(name)}): ${parsed.error.issues.map(said).join('; ')}`)
+  }
+  const { leaseMs, heartbeatMs } = config as Config
+  if (heartbeatMs * 3 > leaseMs)
+    problems.push(`--heartbeat-ms (${heartbeatMs}) must be at most a third of --lease-ms (${leaseMs})`)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return config as Config
+}
+
+const said = ({ message, path }: z.core.$ZodIssue): string =>
+  path.length > 0 ? `entry ${Number(path[0]) + 1}: ${message}` : message
+
+function unknownVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
+  const known = new Set(settingNames.map(variableOf))
+  // A stage's script sees MILLRACE_EXECUTION and the like; a program started from it must not stumble over them.
+  const ofStages = ['EXECUTION', 'STAGE', 'ATTEMPT', 'NAMESPACE', 'OUTPUT', 'INSTANCE'].map(
+    (name) => `MILLRACE_${name}`,
+  )
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('MILLRACE_') && !known.has(name) && !ofStages.includes(name))
+    .map((name) => `${JSON.stringify(name)} is not a setting; did you mean ${nearest(name, [...known])}?`)
+}
+
+const nearest = (name: string, names: readonly string[]): string =>
+  names.toSorted((a, b) => changes(name, a) - changes(name, b))[0]!
+
+/** How many letters to change, add or take away make one of the other (Levenshtein). */
+function changes(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, n) => n)
+  for (const [i, letter] of [...from].entries()) {
+    const next = [i + 1]
+    for (let j = 0; j < to.length; j++)
+      next.push(Math.min(row[j + 1]! + 1, next[j]! + 1, row[j]! + (letter === to[j] ? 0 : 1)))
+    row = next
+  }
+  return row.at(-1)!
+}
+
+/** The part of the environment that scripts may see. */
+export const scriptEnvironment = (): Readonly<Record<string, string | undefined>> => process.env

@@ -1,0 +1,107 @@
+// The `millrace` command: settings → adapters → app → roles.
+import { Command, CommanderError } from 'commander'
+import { DataDirectoryInUse, DataDirectoryUnusable } from './adapters/data-directory.ts'
+import { DatabaseUnreachable } from './adapters/read-models/await-postgres.ts'
+import { MigrationsDiffer } from './adapters/read-models/migrate.ts'
+import { demo } from './cli/demo.ts'
+import { ConfigError, flagOf, readConfig, settingNames, variableOf } from './config.ts'
+import { migrateReadModels } from './migrate.ts'
+import { StoreUnavailable } from './ports/event-store.ts'
+import { CannotListen, start } from './start.ts'
+import { HandlersUnusable } from './workers/handlers/load.ts'
+
+/** As sysexits.h has them, but for usage, where 2 is what shells and their users know. */
+const EXIT = { usage: 2, unavailable: 69, cannotCreate: 73, ioError: 74, temporary: 75, config: 78 } as const
+
+/** What is no bug of ours: its message is all there is to say. */
+const exitCodes: readonly (readonly [error: abstract new (...args: never[]) => Error, code: number])[] = [
+  [ConfigError, EXIT.config],
+  [HandlersUnusable, EXIT.config],
+  [MigrationsDiffer, EXIT.config],
+  [DataDirectoryInUse, EXIT.temporary],
+  [DataDirectoryUnusable, EXIT.cannotCreate],
+  [CannotListen, EXIT.temporary],
+  [DatabaseUnreachable, EXIT.unavailable],
+  [StoreUnavailable, EXIT.ioError],
+]
+
+const said: Readonly<Record<(typeof settingNames)[number], string>> = {
+  port: 'port of the HTTP API; 0 picks a free one (8080)',
+  host: 'address it listens on (127.0.0.1)',
+  data: 'folder of everything that the embedded profile keeps (./data)',
+  eventStore: 'the log: embedded:<folder> (embedded:<data>/log)',
+  queue: 'the work queue: memory: (memory:)',
+  leases: 'the leases: memory: (memory:)',
+  cache: 'the cache: memory: (memory:)',
+  database: 'the read models: embedded:<folder> or postgres://… (embedded:<data>)',
+  databaseWaitMs: 'how long a start waits for a PostgreSQL that is not there yet, milliseconds (30000)',
+  roles: 'what this process does: api,engine,worker,projector (all)',
+  queues: 'queues its worker serves, each with an optional limit: default,heavy=2 (default)',
+  handlers: 'modules with handlers of your own, separated by commas (none)',
+  concurrency: 'how many attempts its worker runs at once (16)',
+  allowOutbound: 'private hosts or CIDRs that http stages may reach, separated by commas (none)',
+  logLevel: 'trace, debug, info, warn, error, fatal or silent (info)',
+  leaseMs: 'how long an attempt is its worker’s without a heartbeat, milliseconds (30000)',
+  heartbeatMs: 'time between heartbeats, milliseconds (500)',
+}
+
+const program = new Command('millrace')
+  .description('Event-sourced DevOps workflows: the log is the system.')
+  .exitOverride()
+  .configureOutput({
+    outputError: (text, write) => {
+      const [line = '', ...hints] = text
+        .trim()
+        .replace(/^error: /, '')
+        .split('\n(')
+      write(`millrace: ${printable([line, ...hints].join(' ('))}\n`)
+    },
+  })
+
+withSettings(program.command('start').description('run Millrace until SIGTERM')).action(async (flags) => {
+  await start(readConfig(flags))
+})
+withSettings(program.command('migrate').description('bring the tables of the read models up to date'))
+  .option('--status', 'only say which migrations have run and which have not')
+  .option('--down', 'take the newest migration back')
+  .action(async ({ status, down, ...flags }) => {
+    await migrateReadModels(readConfig(flags), status ? 'status' : down ? 'down' : 'up')
+  })
+program
+  .command('demo')
+  .description('run an example workflow on a temporary data folder and show what happens')
+  .action(demo)
+
+// Whoever reads along may leave, as `head` does; what the program does goes on without a reader.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.exitCode = report(error)
+}
+
+function withSettings(command: Command): Command {
+  for (const name of settingNames) command.option(`--${flagOf(name)} <value>`, `${said[name]} [${variableOf(name)}]`)
+  return command
+}
+
+/** One line for what whoever called can mend; a stack only for a bug of ours. */
+function report(error: unknown): number {
+  // commander has said its line already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT.usage
+  const code = exitCodes.find(([kind]) => error instanceof kind)?.[1]
+  if (code === undefined) {
+    console.error(error)
+    return 1
+  }
+  for (const line of (error as Error).message.split('\n')) console.error(`millrace: ${printable(line)}`)
+  return code
+}
+
+/** What was given to the program must not steer the terminal that shows it. */
+function printable(line: string): string {
+  return line.replaceAll(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`)
+}

@@ -1,0 +1,46 @@
+// The projector in a thread of its own: turning events into rows costs as much as deciding them, and must not wait in
+// the same line. This file is both ends: what starts the thread, and what runs in it.
+import { setPriority } from 'node:os'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+import { pino } from 'pino'
+import { logFolder } from './adapters/connect.ts'
+import { EmbeddedEventStore } from './adapters/event-store/embedded.ts'
+import { createPool } from './adapters/read-models/pool.ts'
+import type { Config } from './config.ts'
+import type { Logger } from './ports/logger.ts'
+import { startProjector } from './projections/start.ts'
+
+type ThreadData = { readonly config: Pick<Config, 'data' | 'eventStore' | 'logLevel'>; readonly databaseUrl: string }
+
+/** Read models may lag; runs may not. On Linux this is the niceness of the calling thread alone. */
+const NICENESS = 5
+
+export function startProjectorThread({ config, databaseUrl }: { config: Config; databaseUrl: string }, logger: Logger) {
+  const { data, eventStore, logLevel } = config
+  const given: ThreadData = { config: { data, eventStore, logLevel }, databaseUrl }
+  const thread = new Worker(new URL(import.meta.url), { workerData: given })
+  const ended = Promise.withResolvers<void>()
+  thread.on('exit', () => ended.resolve())
+  thread.on('error', (err) => logger.error({ err }, 'the projector has ended; read models stand still until a restart'))
+  return {
+    name: 'projector',
+    async stop() {
+      thread.postMessage('stop')
+      await ended.promise
+    },
+  }
+}
+
+async function run({ config, databaseUrl }: ThreadData): Promise<void> {
+  if (process.platform === 'linux') setPriority(0, NICENESS)
+  const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }))
+  const stop = new AbortController()
+  parentPort?.once('message', () => stop.abort())
+  const store = await EmbeddedEventStore.open(logFolder(config))
+  const pool = createPool(databaseUrl, { logger })
+  await startProjector({ store, pool, logger, signal: stop.signal }).stopped
+  await pool.end()
+  await store.close()
+}
+
+if (!isMainThread && (workerData as ThreadData | undefined)?.databaseUrl) await run(workerData as ThreadData)

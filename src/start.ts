@@ -1,0 +1,192 @@
+// Runs the roles of one process from ready to drained.
+import { join } from 'node:path'
+import closeWithGrace from 'close-with-grace'
+import { pino } from 'pino'
+import { connect } from './adapters/connect.ts'
+import { type DataDirectory, takeDataDirectory } from './adapters/data-directory.ts'
+import { awaitPostgres } from './adapters/read-models/await-postgres.ts'
+import { startEmbeddedPostgres } from './adapters/read-models/embedded-postgres.ts'
+import { migrate } from './adapters/read-models/migrate.ts'
+import { createPool, isHealthy } from './adapters/read-models/pool.ts'
+import { createServer } from './api/server.ts'
+import { type App, createApp, type Ports } from './app.ts'
+import { newId } from './commands/new-id.ts'
+import { type Config, scriptEnvironment } from './config.ts'
+import type { Handler } from './ports/handler.ts'
+import type { Logger } from './ports/logger.ts'
+import { startProjectorThread } from './projector-thread.ts'
+import { createQueries } from './queries/create-queries.ts'
+import { createHttpHandler } from './workers/handlers/http.ts'
+import { loadHandlers } from './workers/handlers/load.ts'
+import { reapLeftovers } from './workers/handlers/processes.ts'
+import { createShellHandler } from './workers/handlers/shell.ts'
+
+/** How long running attempts may take to finish after SIGTERM. */
+const DRAIN_GRACE_MS = 10_000
+/** How often leases that nobody holds are looked for. */
+const LEASE_CHECK_MS = 2_000
+/** After this the process ends, whatever still hangs. */
+const CLOSE_WITHIN_MS = 30_000
+
+/** The address is not to be had: `message` says why. */
+export class CannotListen extends Error {
+  constructor(host: string, port: number, cause: NodeJS.ErrnoException) {
+    const why = cause.code === 'EADDRINUSE' ? 'another program listens there' : cause.message
+    super(`cannot listen on ${host}, port ${port}: ${why}; choose another with --port, or 0 for any free one`, {
+      cause,
+    })
+    this.name = 'CannotListen'
+  }
+}
+
+/** What was started, newest last; it is stopped in the opposite order. */
+type Stoppable = { readonly name: string; stop(): Promise<unknown> }
+
+/** A running process: `address` is where its API listens, empty without one. */
+export type Running = { readonly app: App; readonly ports: Ports; readonly address: string; stop(): Promise<void> }
+
+/** The `start` command: runs until SIGTERM or SIGINT, also while it still starts, then drains and ends with 0. */
+export async function start(config: Config): Promise<void> {
+  const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }))
+  const ending = new AbortController()
+  const starting = startMillrace(config, logger, ending.signal)
+  const { uninstall } = closeWithGrace({ delay: CLOSE_WITHIN_MS, logger: false }, async ({ signal, err }) => {
+    if (err) logger.error({ err }, 'ending after an error that nobody caught')
+    else logger.info({ signal }, 'draining')
+    ending.abort()
+    // What cannot be started any more has stopped what it had started.
+    await starting.then(
+      (running) => running.stop(),
+      () => {},
+    )
+  })
+  try {
+    const { address } = await starting
+    const where = address === '' ? 'runs without an API' : `listens on ${address}`
+    if (!ending.signal.aborted) console.log(`Millrace ${where} (data in ${config.data})`)
+  } catch (error) {
+    if (ending.signal.aborted) return
+    uninstall()
+    throw error
+  }
+}
+
+/** Starts everything the settings ask for; whatever was started is stopped again when something cannot be. */
+export async function startMillrace(config: Config, logger: Logger, signal?: AbortSignal): Promise<Running> {
+  const started: Stoppable[] = []
+  const stop = async (): Promise<void> => {
+    for (const part of started.splice(0).reverse()) await part.stop()
+  }
+  try {
+    return { ...(await startRoles(config, logger, started, signal)), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function startRoles(
+  config: Config,
+  logger: Logger,
+  started: Stoppable[],
+  signal?: AbortSignal,
+): Promise<Omit<Running, 'stop'>> {
+  const handlers = await loadHandlers(config.handlers)
+  const directory = takeDataDirectory(config.data)
+  started.push({ name: 'data directory', stop: async () => directory.release() })
+  // Before anything runs: scripts of a process that was killed must not go on beside their next attempt.
+  const reaped = await reapLeftovers(directory.instance)
+  if (reaped > 0) logger.warn({ processes: reaped }, 'ended what an earlier process had left running')
+
+  const { ports, databaseUrl } = await openStores(config, logger, started, signal)
+  const pool = createPool(databaseUrl, { logger })
+  started.push({ name: 'read models', stop: () => pool.end() })
+  const queries = createQueries({ url: databaseUrl, pool, head: () => ports.store.head() })
+  started.push({ name: 'queries', stop: () => queries.close() })
+
+  const app = createApp(ports, queries, logger, {
+    ...config,
+    leaseCheckMs: Math.min(config.leaseMs / 3, LEASE_CHECK_MS),
+  })
+  const roles = new Set(config.roles)
+  if (roles.has('projector')) started.push(startProjectorThread({ config, databaseUrl }, logger))
+  if (roles.has('engine')) {
+    const reactors = app.startReactors()
+    started.push({ name: 'reactors', stop: () => reactors.stop() })
+    await reactors.ready
+  }
+  if (roles.has('worker')) started.push(startWorker(app, config, directory, handlers))
+  const address = roles.has('api') ? await listen(app, config, logger, started, () => isHealthy(pool)) : ''
+  return { app, ports, address }
+}
+
+/** Opens the log and the database at once. Both are waited for also where one fails: the other must be stopped then. */
+async function openStores(config: Config, logger: Logger, started: Stoppable[], signal?: AbortSignal) {
+  const [connected, database] = await Promise.allSettled([
+    connect(config, logger),
+    startDatabase(config, logger, started, signal),
+  ])
+  if (connected.status === 'rejected') throw connected.reason
+  const ports = connected.value
+  started.push({ name: 'adapters', stop: () => ports.close() })
+  if (database.status === 'rejected') throw database.reason
+  return { ports, databaseUrl: database.value }
+}
+
+async function startDatabase(
+  config: Config,
+  logger: Logger,
+  started: Stoppable[],
+  signal?: AbortSignal,
+): Promise<string> {
+  const embedded = config.database === undefined || config.database.startsWith('embedded:')
+  let url = config.database ?? ''
+  if (embedded) {
+    const postgres = await startEmbeddedPostgres(config.database?.slice('embedded:'.length) || config.data, logger)
+    started.push({ name: 'PostgreSQL', stop: () => postgres.stop() })
+    url = postgres.url
+  } else await awaitPostgres(url, { withinMs: config.databaseWaitMs, logger, signal })
+  await migrate(url)
+  return url
+}
+
+function startWorker(app: App, config: Config, directory: DataDirectory, loaded: readonly Handler[]): Stoppable {
+  const shell = createShellHandler({
+    workDir: join(config.data, 'work'),
+    instance: directory.instance,
+    environment: scriptEnvironment(),
+  })
+  const all = [shell, createHttpHandler({ allowPrivate: config.allowOutbound }), ...loaded]
+  const limits = config.queues.flatMap(({ name, limit }) => (limit === undefined ? [] : [[name, limit] as const]))
+  const worker = app.startWorker({
+    id: newId(),
+    handlers: new Map(all.map((handler) => [handler.name, handler])),
+    queues: config.queues.map(({ name }) => name),
+    concurrency: config.concurrency,
+    perQueue: Object.fromEntries(limits),
+  })
+  return { name: 'worker', stop: () => worker.drain(DRAIN_GRACE_MS) }
+}
+
+async function listen(
+  app: App,
+  { host, port }: Config,
+  logger: Logger,
+  started: Stoppable[],
+  isDatabaseUp: () => Promise<boolean>,
+): Promise<string> {
+  const server = await createServer(app, {
+    host,
+    logger,
+    ready: async () => {
+      const readModels = await isDatabaseUp()
+      return { ok: readModels, checks: { readModels } }
+    },
+  })
+  started.push({ name: 'api', stop: () => server.close() })
+  try {
+    return await server.listen({ host, port })
+  } catch (error) {
+    throw new CannotListen(host, port, error as NodeJS.ErrnoException)
+  }
+}

@@ -1,0 +1,90 @@
+// A whole program: how it starts beside another, what signals do, and that bin/millrace adds nothing of its own.
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { endPrograms, type Program, run, runNode } from '../support/programs.ts'
+
+const root = join(import.meta.dirname, '../..')
+const main = join(root, 'src/main.ts')
+
+let data: string
+beforeEach(() => {
+  data = mkdtempSync(join(tmpdir(), 'millrace-running-'))
+})
+afterEach(async () => {
+  await endPrograms()
+  rmSync(data, { recursive: true, force: true })
+})
+
+const start = (...args: string[]): Program =>
+  runNode(main, ['start', '--port', '0', '--data', data, '--log-level', 'warn', ...args])
+
+async function addressOf(program: Program): Promise<string> {
+  await program.until((lines) => lines.some((line) => line.includes('listens on')))
+  return /listens on (\S+)/.exec(program.lines.join('\n'))![1]!
+}
+
+const statusOf = async (url: string): Promise<number> => (await fetch(`${url}/health/ready`)).status
+
+describe('millrace start', () => {
+  it('picks a port, drains on SIGTERM and ends with 0; a second program leaves it alone', async () => {
+    const first = start()
+    const url = await addressOf(first)
+    expect(await statusOf(url)).toBe(200)
+
+    const second = start()
+    expect(await second.ended).toEqual({ code: 75, signal: null })
+    expect(second.errors).toEqual([
+      `millrace: ${data} is in use by another Millrace (process ${first.child.pid}); stop that one, or choose another folder with --data`,
+    ])
+    expect(await statusOf(url)).toBe(200)
+
+    const elsewhere = join(data, 'elsewhere')
+    const third = start('--data', elsewhere, '--port', new URL(url).port)
+    expect(await third.ended).toEqual({ code: 75, signal: null })
+    expect(third.errors).toHaveLength(1)
+    expect(third.errors[0]).toContain(`port ${new URL(url).port}: another program listens there`)
+    expect(await statusOf(url)).toBe(200)
+
+    expect(await first.stop('SIGTERM')).toEqual({ code: 0, signal: null })
+    expect(first.errors).toEqual([])
+    expect(first.lines).toHaveLength(1)
+  })
+
+  it('starts again on the folder of one that was killed, and takes SIGINT as well', async () => {
+    const killed = start()
+    await addressOf(killed)
+    await killed.stop('SIGKILL')
+    const next = start()
+    expect(await statusOf(await addressOf(next))).toBe(200)
+    expect(await next.stop('SIGINT')).toEqual({ code: 0, signal: null })
+  })
+
+  it('drains when it is told to end while it starts', async () => {
+    const program = start()
+    await vi.waitFor(() => expect(existsSync(join(data, 'holder'))).toBe(true), { timeout: 30_000, interval: 5 })
+    expect(program.lines).toEqual([])
+    expect(await program.stop('SIGTERM')).toEqual({ code: 0, signal: null })
+    const next = start()
+    await addressOf(next)
+    expect(await next.stop('SIGTERM')).toEqual({ code: 0, signal: null })
+  })
+})
+
+describe('bin/millrace', () => {
+  const bin = join(root, 'bin/millrace')
+
+  it('ends as the program does', async () => {
+    expect((await run(bin, ['strat']).ended).code).toBe(2)
+    expect((await run(bin, ['start', '--port', 'x']).ended).code).toBe(78)
+    expect((await run(bin, ['--help']).ended).code).toBe(0)
+  })
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('passes %s on', async (signal) => {
+    const program = run(bin, ['start', '--port', '0', '--data', data, '--log-level', 'warn'])
+    const url = await addressOf(program)
+    expect(await program.stop(signal)).toEqual({ code: 0, signal: null })
+    await expect(fetch(url)).rejects.toThrow()
+  })
+})

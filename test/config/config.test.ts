@@ -1,0 +1,81 @@
+import { resolve } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { ConfigError, flagOf, readConfig, variableOf } from '../../src/config.ts'
+
+const problemsOf = (flags: Record<string, string>, environment: Record<string, string> = {}): string[] => {
+  try {
+    readConfig(flags, environment)
+    return []
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    return (error as ConfigError).message.split('\n')
+  }
+}
+
+describe('settings', () => {
+  it('have defaults that run on one machine without anything else', () => {
+    expect(readConfig({}, {})).toMatchObject({
+      port: 8080,
+      host: '127.0.0.1',
+      data: resolve('./data'),
+      roles: ['api', 'engine', 'worker', 'projector'],
+      queues: [{ name: 'default' }],
+      handlers: [],
+      leaseMs: 30_000,
+      heartbeatMs: 500,
+    })
+  })
+
+  it('come from the flag, else the variable, else the default; what is empty counts as not given', () => {
+    expect(readConfig({ port: '1' }, { MILLRACE_PORT: '2' }).port).toBe(1)
+    expect(readConfig({}, { MILLRACE_PORT: '2' }).port).toBe(2)
+    expect(readConfig({ port: '' }, {}).port).toBe(8080)
+  })
+
+  it('are named alike as flag and variable', () => {
+    expect([flagOf('eventStore'), variableOf('eventStore')]).toEqual(['event-store', 'MILLRACE_EVENT_STORE'])
+  })
+
+  it('read lists', () => {
+    const { queues, roles, handlers } = readConfig(
+      { queues: 'default, heavy=2', roles: 'api,worker', handlers: 'a,,b ' },
+      {},
+    )
+    expect(queues).toEqual([{ name: 'default' }, { name: 'heavy', limit: 2 }])
+    expect(roles).toEqual(['api', 'worker'])
+    expect(handlers).toEqual(['a', 'b'])
+  })
+
+  it.each([
+    [{ port: '1.5' }, /--port/],
+    [{ port: '0x50 ' }, undefined],
+    [{ concurrency: '1001' }, /1 to 1000/],
+    [{ queues: 'Default' }, /"Default" is no queue/],
+    [{ queues: 'a=0' }, /"a=0" is no queue/],
+    [{ roles: 'api,cook' }, /entry 2/],
+    [{ logLevel: 'loud' }, /--log-level/],
+    [{ leaseMs: '999' }, /--lease-ms/],
+    [{ leaseMs: '1000', heartbeatMs: '334' }, /at most a third/],
+    [{ leaseMs: '1002', heartbeatMs: '334' }, undefined],
+    [{ host: '::1' }, undefined],
+    [{ host: '192.168.0.1' }, /loopback/],
+    [{ database: 'postgres://h/d' }, undefined],
+    [{ database: 'embedded:' }, undefined],
+    [{ queue: 'KAFKA://h' }, /not supported yet/],
+  ] as const)('%j', (flags, problem) => {
+    const problems = problemsOf(flags)
+    if (problem === undefined) expect(problems).toEqual([])
+    else expect(problems.join('\n')).toMatch(problem)
+  })
+
+  it('that are wrong are all named at once, without the value of a URL', () => {
+    const problems = problemsOf({ port: 'x', database: 'mysql://ada:hunter2@h' }, { MILLRACE_HOTS: 'x' })
+    expect(problems).toHaveLength(3)
+    expect(problems.join('\n')).not.toContain('hunter2')
+  })
+
+  it('that are unknown are answered with the nearest known; those that scripts get are not settings', () => {
+    expect(problemsOf({}, { MILLRACE_HANDLRS: 'a' })[0]).toContain('did you mean MILLRACE_HANDLERS?')
+    expect(problemsOf({}, { MILLRACE_STAGE: 'a', MILLRACE_EXECUTION: 'b', PORT: '1' })).toEqual([])
+  })
+})
