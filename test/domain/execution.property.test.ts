@@ -248,6 +248,6 @@ describe('the time before a retry', () => {
     expect([1, 2, 3, 4, 5].map((n) => of('fixed', n))).toEqual([100, 100, 100, 100, 100])
     expect([1, 2, 3, 4, 11].map((n) => of('linear', n))).toEqual([100, 200, 300, 400, 1_000])
     expect([1, 2, 3, 4, 5].map((n) => of('exponential', n))).toEqual([100, 200, 400, 800, 1_000])
-    expect([0, 1, 2, 3, 7, 9].map(lostDelayMs)).toEqual([0, 1_000, 2_000, 4_000, 60_000, 60_000])
+    expect([0, 1, 2, 3, 4, 5, 9].map(lostDelayMs)).toEqual([0, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000])
   })
 })

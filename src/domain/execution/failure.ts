@@ -4,7 +4,7 @@ import type { FailureClass, StageError } from './events.ts'
 /** An attempt that was lost is none that the stage used up, but a stage that kills its workers must end some day. */
 export const MAX_LOST_ATTEMPTS = 10
 const FIRST_LOST_DELAY_MS = 1_000
-const LAST_LOST_DELAY_MS = 60_000
+const LAST_LOST_DELAY_MS = 15_000
 
 /** What kind of failure an error is, and the name of the rule that says so; first match wins. */
 export function classify(error: StageError): { readonly class: FailureClass; readonly rule: string } {
@@ -28,7 +28,11 @@ export function backoffMs({ backoff }: RetryPolicy, failed: number, seed: number
   return Math.round(Math.min(grown, maxMs) * (1 + jitter * (2 * seed - 1)))
 }
 
-/** Milliseconds before a lost attempt is made again: the first at once, then 1 s doubling up to a minute. */
+/**
+ * Milliseconds before a lost attempt is made again: the first at once, then 1 s doubling up to 15 s. No longer, because
+ * a stage that ends its worker and one that was there when the program was killed look alike, and the latter is not to
+ * wait long once all is well.
+ */
 export const lostDelayMs = (lostBefore: number): number =>
   lostBefore === 0 ? 0 : Math.min(FIRST_LOST_DELAY_MS * 2 ** (lostBefore - 1), LAST_LOST_DELAY_MS)
 
