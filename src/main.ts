@@ -1,6 +1,7 @@
 // The `millrace` command: settings → adapters → app → roles.
 import { Command, CommanderError } from 'commander'
 import { DataDirectoryInUse, DataDirectoryUnusable } from './adapters/data-directory.ts'
+import { ThreadCrashed } from './adapters/event-store/log-thread.ts'
 import { DatabaseUnreachable } from './adapters/read-models/await-postgres.ts'
 import { MigrationsDiffer } from './adapters/read-models/migrate.ts'
 import { demo } from './cli/demo.ts'
@@ -11,7 +12,15 @@ import { CannotListen, start } from './start.ts'
 import { HandlersUnusable } from './workers/handlers/load.ts'
 
 /** As sysexits.h has them, but for usage, where 2 is what shells and their users know. */
-const EXIT = { usage: 2, unavailable: 69, cannotCreate: 73, ioError: 74, temporary: 75, config: 78 } as const
+const EXIT = {
+  usage: 2,
+  unavailable: 69,
+  software: 70,
+  cannotCreate: 73,
+  ioError: 74,
+  temporary: 75,
+  config: 78,
+} as const
 
 /** What is no bug of ours: its message is all there is to say. */
 const exitCodes: readonly (readonly [error: abstract new (...args: never[]) => Error, code: number])[] = [
@@ -23,6 +32,7 @@ const exitCodes: readonly (readonly [error: abstract new (...args: never[]) => E
   [CannotListen, EXIT.temporary],
   [DatabaseUnreachable, EXIT.unavailable],
   [StoreUnavailable, EXIT.ioError],
+  [ThreadCrashed, EXIT.software],
 ]
 
 const said: Readonly<Record<(typeof settingNames)[number], string>> = {
@@ -80,7 +90,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 try {
   await program.parseAsync()
 } catch (error) {
-  process.exitCode = report(error)
+  // At once: after a failure there is no telling what still runs and keeps the process.
+  process.exit(report(error))
 }
 
 function withSettings(command: Command): Command {

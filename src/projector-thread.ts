@@ -5,9 +5,9 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { pino } from 'pino'
 import { logFolder } from './adapters/connect.ts'
 import { EmbeddedEventStore } from './adapters/event-store/embedded.ts'
+import { ThreadCrashed } from './adapters/event-store/log-thread.ts'
 import { createPool } from './adapters/read-models/pool.ts'
 import type { Config } from './config.ts'
-import type { Logger } from './ports/logger.ts'
 import { startProjector } from './projections/start.ts'
 
 type ThreadData = { readonly config: Pick<Config, 'data' | 'eventStore' | 'logLevel'>; readonly databaseUrl: string }
@@ -15,16 +15,26 @@ type ThreadData = { readonly config: Pick<Config, 'data' | 'eventStore' | 'logLe
 /** Read models may lag; runs may not. On Linux this is the niceness of the calling thread alone. */
 const NICENESS = 5
 
-export function startProjectorThread({ config, databaseUrl }: { config: Config; databaseUrl: string }, logger: Logger) {
+/** @param failed hears of it when the thread ends without having been asked to */
+export function startProjectorThread(
+  { config, databaseUrl }: { config: Config; databaseUrl: string },
+  failed: (error: Error) => void,
+) {
   const { data, eventStore, logLevel } = config
   const given: ThreadData = { config: { data, eventStore, logLevel }, databaseUrl }
   const thread = new Worker(new URL(import.meta.url), { workerData: given })
   const ended = Promise.withResolvers<void>()
-  thread.on('exit', () => ended.resolve())
-  thread.on('error', (err) => logger.error({ err }, 'the projector has ended; read models stand still until a restart'))
+  let stopping = false
+  const end = (cause: Error): void => {
+    if (!stopping) failed(new ThreadCrashed('the projector', cause))
+    ended.resolve()
+  }
+  thread.on('error', (error) => end(error as Error))
+  thread.on('exit', (code) => end(new Error(`exit code ${code}`)))
   return {
     name: 'projector',
     async stop() {
+      stopping = true
       thread.postMessage('stop')
       await ended.promise
     },
@@ -37,6 +47,10 @@ async function run({ config, databaseUrl }: ThreadData): Promise<void> {
   const stop = new AbortController()
   parentPort?.once('message', () => stop.abort())
   const store = await EmbeddedEventStore.open(logFolder(config))
+  // Uncaught, so that it ends this thread, and with it the process.
+  void store.failed.then((error) => {
+    throw error
+  })
   const pool = createPool(databaseUrl, { logger })
   await startProjector({ store, pool, logger, signal: stop.signal }).stopped
   await pool.end()

@@ -2,13 +2,13 @@
 import { join } from 'node:path'
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
-import { connect } from './adapters/connect.ts'
+import { type Connected, connect } from './adapters/connect.ts'
 import { type DataDirectory, takeDataDirectory } from './adapters/data-directory.ts'
 import { awaitPostgres } from './adapters/read-models/await-postgres.ts'
 import { startEmbeddedPostgres } from './adapters/read-models/embedded-postgres.ts'
 import { migrate } from './adapters/read-models/migrate.ts'
 import { createPool, isHealthy } from './adapters/read-models/pool.ts'
-import { createServer } from './api/server.ts'
+import { createServer, type ServerOptions } from './api/server.ts'
 import { type App, createApp, type Ports } from './app.ts'
 import { newId } from './commands/new-id.ts'
 import { type Config, scriptEnvironment } from './config.ts'
@@ -42,14 +42,31 @@ export class CannotListen extends Error {
 /** What was started, newest last; it is stopped in the opposite order. */
 type Stoppable = { readonly name: string; stop(): Promise<unknown> }
 
+/** `failed` hears of what the process cannot go on after, also while it still starts. */
+type Control = { readonly signal?: AbortSignal; readonly failed?: (error: Error) => void }
+
 /** A running process: `address` is where its API listens, empty without one. */
 export type Running = { readonly app: App; readonly ports: Ports; readonly address: string; stop(): Promise<void> }
 
-/** The `start` command: runs until SIGTERM or SIGINT, also while it still starts, then drains and ends with 0. */
+/**
+ * The `start` command: runs until SIGTERM or SIGINT, also while it still starts, then drains and ends with 0.
+ * @throws what the process cannot go on after. Then nothing is drained: it is left as a kill would leave it, which the
+ * next start knows how to take up, since draining would write to a log that cannot be written to.
+ */
 export async function start(config: Config): Promise<void> {
   const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }))
   const ending = new AbortController()
-  const starting = startMillrace(config, logger, ending.signal)
+  const failure = Promise.withResolvers<never>()
+  let fatal: Error | undefined
+  const starting = startMillrace(config, logger, {
+    signal: ending.signal,
+    failed(error) {
+      fatal ??= error
+      // Its message is for whoever runs the program; where it happened, for whoever mends it.
+      if (error.cause) logger.error({ err: error.cause }, 'ending')
+      failure.reject(error)
+    },
+  })
   const { uninstall } = closeWithGrace({ delay: CLOSE_WITHIN_MS, logger: false }, async ({ signal, err }) => {
     if (err) logger.error({ err }, 'ending after an error that nobody caught')
     else logger.info({ signal }, 'draining')
@@ -61,24 +78,26 @@ export async function start(config: Config): Promise<void> {
     )
   })
   try {
-    const { address } = await starting
+    const { address } = await Promise.race([starting, failure.promise])
     const where = address === '' ? 'runs without an API' : `listens on ${address}`
     if (!ending.signal.aborted) console.log(`Millrace ${where} (data in ${config.data})`)
+    await failure.promise
   } catch (error) {
-    if (ending.signal.aborted) return
+    // What cannot be started because the program is to end has not failed.
+    if (ending.signal.aborted && error !== fatal) return
     uninstall()
     throw error
   }
 }
 
 /** Starts everything the settings ask for; whatever was started is stopped again when something cannot be. */
-export async function startMillrace(config: Config, logger: Logger, signal?: AbortSignal): Promise<Running> {
+export async function startMillrace(config: Config, logger: Logger, control: Control = {}): Promise<Running> {
   const started: Stoppable[] = []
   const stop = async (): Promise<void> => {
     for (const part of started.splice(0).reverse()) await part.stop()
   }
   try {
-    return { ...(await startRoles(config, logger, started, signal)), stop }
+    return { ...(await startRoles(config, logger, started, control)), stop }
   } catch (error) {
     await stop()
     throw error
@@ -89,7 +108,7 @@ async function startRoles(
   config: Config,
   logger: Logger,
   started: Stoppable[],
-  signal?: AbortSignal,
+  { signal, failed = () => {} }: Control,
 ): Promise<Omit<Running, 'stop'>> {
   const handlers = await loadHandlers(config.handlers)
   const directory = takeDataDirectory(config.data)
@@ -99,6 +118,7 @@ async function startRoles(
   if (reaped > 0) logger.warn({ processes: reaped }, 'ended what an earlier process had left running')
 
   const { ports, databaseUrl } = await openStores(config, logger, started, signal)
+  void ports.failed.then(failed)
   const pool = createPool(databaseUrl, { logger })
   started.push({ name: 'read models', stop: () => pool.end() })
   const queries = createQueries({ url: databaseUrl, pool, head: () => ports.store.head() })
@@ -109,14 +129,15 @@ async function startRoles(
     leaseCheckMs: Math.min(config.leaseMs / 3, LEASE_CHECK_MS),
   })
   const roles = new Set(config.roles)
-  if (roles.has('projector')) started.push(startProjectorThread({ config, databaseUrl }, logger))
+  if (roles.has('projector')) started.push(startProjectorThread({ config, databaseUrl }, failed))
   if (roles.has('engine')) {
     const reactors = app.startReactors()
     started.push({ name: 'reactors', stop: () => reactors.stop() })
     await reactors.ready
   }
   if (roles.has('worker')) started.push(startWorker(app, config, directory, handlers))
-  const address = roles.has('api') ? await listen(app, config, logger, started, () => isHealthy(pool)) : ''
+  const ready = readiness(ports, () => isHealthy(pool))
+  const address = roles.has('api') ? await listen(app, config, logger, started, ready) : ''
   return { app, ports, address }
 }
 
@@ -173,20 +194,26 @@ async function listen(
   { host, port }: Config,
   logger: Logger,
   started: Stoppable[],
-  isDatabaseUp: () => Promise<boolean>,
+  ready: ServerOptions['ready'],
 ): Promise<string> {
-  const server = await createServer(app, {
-    host,
-    logger,
-    ready: async () => {
-      const readModels = await isDatabaseUp()
-      return { ok: readModels, checks: { readModels } }
-    },
-  })
+  const server = await createServer(app, { host, logger, ready })
   started.push({ name: 'api', stop: () => server.close() })
   try {
     return await server.listen({ host, port })
   } catch (error) {
     throw new CannotListen(host, port, error as NodeJS.ErrnoException)
+  }
+}
+
+/** A log that takes no events is as good as none, though queries still answer. */
+function readiness({ refusing }: Connected, isDatabaseUp: () => Promise<boolean>): ServerOptions['ready'] {
+  return async () => {
+    const readModels = await isDatabaseUp()
+    const refused = refusing()
+    return {
+      ok: readModels && refused === undefined,
+      checks: { readModels, eventLog: refused === undefined },
+      ...(refused === undefined ? {} : { reasons: { eventLog: `the last append was refused: ${refused}` } }),
+    }
   }
 }

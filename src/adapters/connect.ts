@@ -9,7 +9,13 @@ import { createMemoryLeases } from './leases/memory.ts'
 import { createFileStageLogs } from './stage-logs/files.ts'
 import { createMemoryQueue } from './work-queue/memory.ts'
 
-export type Connected = Ports & { close(): Promise<void> }
+export type Connected = Ports & {
+  /** Resolves with why the process cannot go on. */
+  readonly failed: Promise<Error>
+  /** Why nothing can be appended to the log right now, as far as is known. */
+  refusing(): string | undefined
+  close(): Promise<void>
+}
 
 /** Where the log is, unless `--event-store` says otherwise. */
 export const logFolder = (config: Pick<Config, 'eventStore' | 'data'>): string =>
@@ -32,6 +38,8 @@ export async function connect(config: Config, logger: Logger): Promise<Connected
     leases,
     logs,
     clock,
+    failed: store.failed,
+    refusing: () => store.refusing,
     async close() {
       await queue.close()
       await leases.close()

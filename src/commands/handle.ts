@@ -171,6 +171,7 @@ async function append(store: EventStore, mailbox: Mailbox, decisions: readonly D
   const events = decisions.flatMap(stamp)
   if (events.length === 0) return true
   const expected = mailbox.revision === -1 ? 'noStream' : mailbox.revision
+  let maybeWritten = false
   for (let tries = 1; ; tries++) {
     try {
       const { revision, position } = await store.append(mailbox.stream, expected, events)
@@ -179,7 +180,10 @@ async function append(store: EventStore, mailbox: Mailbox, decisions: readonly D
       return true
     } catch (error) {
       if (error instanceof WrongExpectedRevision) return false
-      if (!(error instanceof StoreUnavailable) || tries >= MAX_UNAVAILABLE) throw error
+      if (!(error instanceof StoreUnavailable)) throw error
+      maybeWritten ||= !error.nothingWritten
+      // What the last try did not write an earlier one may have written.
+      if (tries >= MAX_UNAVAILABLE) throw new StoreUnavailable(error.message, !maybeWritten, error)
     }
   }
 }

@@ -9,17 +9,10 @@ import { type AppendResult, StoreUnavailable } from '../../src/ports/event-store
 import { anEvent } from '../contracts/event-store.ts'
 import type { Acknowledged, Refused } from '../support/log-writer.ts'
 import { endPrograms, run } from '../support/programs.ts'
-import { skipFor } from '../support/skip.ts'
+import { obstacle, skipFor } from '../support/skip.ts'
 import { eventsOf } from '../support/stores.ts'
 
 const writer = join(import.meta.dirname, '../support/log-writer.ts')
-
-/** Why a command cannot be run here, or undefined where it can. */
-function obstacle(command: string, args: readonly string[]): string | undefined {
-  const { error, status, stderr } = spawnSync(command, args, { encoding: 'utf8' })
-  if (error) return `${command} is not here: ${error.message}`
-  return status === 0 ? undefined : `${command} does not work here: ${stderr.trim()}`
-}
 
 let folder: string
 beforeEach(() => {

@@ -118,6 +118,15 @@ describe('handle', () => {
     await expect(handle(counter, aStream(), { by: 1 }, context)).rejects.toBeInstanceOf(StoreUnavailable)
   })
 
+  it('does not say that nothing was written when an earlier try may have', async () => {
+    const faults: Fault[] = ['fail-before', 'fail-after']
+    const handle = createHandle(faulty(store, () => faults.shift() ?? 'fail-before'))
+    const failed = handle(counter, aStream(), { by: 1 }, context)
+    await expect(failed).rejects.toMatchObject({ nothingWritten: false })
+    const never = createHandle(faulty(store, () => 'fail-before'))
+    await expect(never(counter, aStream(), { by: 1 }, context)).rejects.toMatchObject({ nothingWritten: true })
+  })
+
   it('appends once, whatever is unknown about an append', async () => {
     const fault = fc.constantFrom<Fault>('fail-before', 'fail-after', undefined, undefined)
     await fc.assert(

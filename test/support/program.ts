@@ -30,6 +30,7 @@ export type Home = {
   /** A folder beside the data, for what stages do to the world. */
   readonly effects: string
   start(...flags: string[]): Program
+  startWith(env: Readonly<Record<string, string>>): Program
   /** Every process that works in the data directory or for it, but for the program itself. */
   leftovers(): Promise<readonly Process[]>
 }
@@ -41,6 +42,11 @@ export async function makeHome(scope: Scope): Promise<Home> {
   const data = await mkdtemp(join(tmpdir(), 'millrace-chaos-'))
   const effects = await mkdtemp(join(tmpdir(), 'millrace-effects-'))
   const programs: Program[] = []
+  const start = (flags: readonly string[], env: NodeJS.ProcessEnv = {}): Program => {
+    const program = startProgram(data, flags, env)
+    programs.push(program)
+    return program
+  }
   const leftovers = (): Promise<readonly Process[]> => processesOf(data, new Set(programs.map(({ pid }) => pid)))
   scope.onTestFailed(() => {
     for (const { pid, stderr } of programs.slice(-3)) console.error(`program ${pid} said:\n${stderr()}`)
@@ -55,17 +61,14 @@ export async function makeHome(scope: Scope): Promise<Home> {
     data,
     effects,
     leftovers,
-    start(...flags) {
-      const program = startProgram(data, flags)
-      programs.push(program)
-      return program
-    },
+    start: (...flags) => start(flags),
+    startWith: (env) => start([], env),
   }
 }
 
-function startProgram(data: string, flags: readonly string[]): Program {
+function startProgram(data: string, flags: readonly string[], env: NodeJS.ProcessEnv): Program {
   const args = [MAIN, 'start', '--port', '0', '--data', data, '--log-level', 'warn', ...flags]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString()).slice(-KEPT_STDERR)

@@ -55,7 +55,7 @@ export const rooms: readonly Row[] = [
   ['src/projector-thread.ts', ['src/', 'node:*', 'pino']],
   ['src/migrate.ts', ['src/', 'node:*', 'pino']],
   ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace']],
-  ['src/main.ts', ['src/', 'node:*', 'commander']],
+  ['src/main.ts', ['src/', 'node:*', 'commander', 'package.json']],
 ]
 
 /** fastify comes as a family of packages; only the API knows any of them. */

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { type AppendOutcome, type AppendRequest, EmbeddedLog, LOG_FILE, type StoredRow } from './embedded-log.ts'
-import { explained, isWriteError } from './sqlite-errors.ts'
+import { explained, isBreaking, isRefusal, isWriteError } from './sqlite-errors.ts'
 
 export type Request =
   | { readonly kind: 'append'; readonly requests: readonly AppendRequest[] }
@@ -32,6 +32,10 @@ export type Reply =
       readonly maybeWritten: boolean
     }
   | { readonly kind: 'moved'; readonly head: number }
+  /** Nothing can be written now, by no fault of what was to be written; trying again is fine. */
+  | { readonly kind: 'refusing'; readonly message: string }
+  /** Nothing will be written any more. */
+  | { readonly kind: 'broken'; readonly message: string }
 
 /** How often a reader looks for what others have appended, milliseconds. */
 const WATCH_EVERY_MS = 10
@@ -40,8 +44,9 @@ const { folder, watch } = workerData as { folder: string; watch: boolean }
 const port = parentPort as MessagePort
 const log = new EmbeddedLog(folder, { writes: !watch })
 /**
- * Set by an I/O error, and then nothing is written any more. After a failed fsync the kernel may count pages as written
- * that are not, so that a second try would succeed without having reached the disk; only reading the file anew tells.
+ * Set by an I/O error or by damage, and then nothing is written any more. After a failed fsync the kernel may count
+ * pages as written that are not, so that a second try would succeed without having reached the disk; only reading the
+ * file anew tells.
  */
 let broken: string | undefined
 const reply = (message: Reply): void => port.postMessage(message)
@@ -71,7 +76,7 @@ function commit(requests: AppendRequest[]): void {
   } catch (error) {
     // One bad append must not fail its neighbours: alone, each is judged by itself.
     if (requests.length > 1 && !isWriteError(error)) for (const request of requests) commit([request])
-    else reply(failure(seqs, error))
+    else fail(seqs, error)
   }
 }
 
@@ -79,7 +84,7 @@ function answer(request: Exclude<Request, { kind: 'append' }>): void {
   try {
     reply(execute(request))
   } catch (error) {
-    reply(failure([request.seq], error))
+    fail([request.seq], error)
   }
   if (request.kind === 'close') port.close()
 }
@@ -107,12 +112,15 @@ function execute(request: Exclude<Request, { kind: 'append' }>): Reply {
   }
 }
 
-function failure(seqs: number[], error: unknown): Reply {
+function fail(seqs: number[], error: unknown): void {
   const { message } = explained(error, join(folder, LOG_FILE))
-  const maybeWritten = isWriteError(error)
-  if (maybeWritten)
+  reply({ kind: 'failed', seqs, message, maybeWritten: !watch && isWriteError(error) })
+  // A read that fails, perhaps of one old page, is the matter of who asked.
+  if (watch) return
+  if (isBreaking(error) && !broken) {
     broken = `writing it failed before (${message}); what the disk holds is only known once the program has been started again`
-  return { kind: 'failed', seqs, message, maybeWritten }
+    reply({ kind: 'broken', message })
+  } else if (isRefusal(error)) reply({ kind: 'refusing', message })
 }
 
 let seenVersion = watch ? log.dataVersion() : 0

@@ -43,17 +43,36 @@ export class EmbeddedEventStore implements EventStore {
   #sent: number[] = []
   #movedTo = START
   #seq = 0
+  #refusing: string | undefined
+  readonly #failure = Promise.withResolvers<Error>()
+  #closing = false
 
   private constructor(folder: string) {
     this.#folder = folder
-    this.#reader = new LogThread(folder, true, { received: (reply) => this.#received(reply), ended: () => {} })
+    this.#reader = new LogThread(folder, true, {
+      received: (reply) => this.#received(reply),
+      ended: (error) => this.#fail(error),
+    })
+  }
+
+  /** Resolves with why this process can use the log no more: an I/O error while writing, or a thread that crashed. */
+  get failed(): Promise<Error> {
+    return this.#failure.promise
+  }
+
+  /** Why the newest append found the log unable to take any, as on a full disk; undefined once one has succeeded. */
+  get refusing(): string | undefined {
+    return this.#refusing
   }
 
   /** Started by the first append: who only reads does without it. */
   get #writer(): LogThread {
     this.#writerThread ??= new LogThread(this.#folder, false, {
       received: (reply) => this.#received(reply),
-      ended: (error) => this.#abandon(error),
+      ended: (error) => {
+        this.#abandon(error)
+        this.#fail(error)
+      },
     })
     return this.#writerThread
   }
@@ -106,6 +125,8 @@ export class EmbeddedEventStore implements EventStore {
   #received(reply: Reply): void {
     if (reply.kind === 'outcomes') for (const outcome of reply.outcomes) this.#appended(outcome)
     if (reply.kind === 'outcomes') this.#tail.wake()
+    if (reply.kind === 'refusing') this.#refusing = reply.message
+    if (reply.kind === 'broken') this.#fail(cannotTrust(reply.message))
     // While appends of our own are under way, what moved is most likely theirs, and is about to come with their outcome;
     // what others wrote in between shows there as a gap.
     if (reply.kind === 'moved') this.#movedTo = reply.head
@@ -126,6 +147,7 @@ export class EmbeddedEventStore implements EventStore {
     }
     const { revision, position } = outcome
     if (outcome.kind === 'appended') {
+      this.#refusing = undefined
       const back = events.length - 1
       events.forEach((event, i) => {
         this.#tail.push({ ...event, stream, revision: revision - back + i, position: position - back + i })
@@ -206,11 +228,16 @@ export class EmbeddedEventStore implements EventStore {
   }
 
   async close(): Promise<void> {
+    this.#closing = true
     this.#sent = []
     this.#send()
     await this.#writerThread?.close()
     await this.#reader.close()
     this.#abandon(new Error('it is closed'))
+  }
+
+  #fail(error: Error): void {
+    if (!this.#closing) this.#failure.resolve(error)
   }
 
   /** Nobody will answer any more. What the writer was given may have been written. */
@@ -226,6 +253,12 @@ export class EmbeddedEventStore implements EventStore {
 
 const cannotOpen = (error: unknown): StoreUnavailable =>
   new StoreUnavailable(`the event log cannot be opened: ${(error as Error).message}`, true, error)
+
+const cannotTrust = (why: string): StoreUnavailable =>
+  new StoreUnavailable(
+    `the event log cannot be trusted after an error while writing it: ${why}; only a new start tells what the disk holds`,
+    false,
+  )
 
 /** The events as the thread wants them; `bytes` is exact wherever it comes near the limit. */
 function toCells(events: readonly NewEvent[]): { cells: (string | number)[]; bytes: number } {

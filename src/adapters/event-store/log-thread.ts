@@ -2,15 +2,29 @@ import { Worker } from 'node:worker_threads'
 import { StoreUnavailable } from '../../ports/event-store.ts'
 import type { Reply, Request } from './embedded-thread.ts'
 
+/** A thread that the program cannot do without has ended by itself. */
+export class ThreadCrashed extends Error {
+  constructor(what: string, cause: Error) {
+    super(`${what} has crashed: ${cause.message}`, { cause })
+    this.name = 'ThreadCrashed'
+  }
+}
+
 /** One worker thread and the questions it has not answered yet. */
 export class LogThread {
   readonly #worker: Worker
   readonly #asked = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>()
-  readonly #receiver: { ended(error: Error): void }
+  readonly #what: string
+  readonly #receiver: { ended(error: ThreadCrashed): void }
   #seq = -1
-  #ended: Error | undefined
+  #ended: ThreadCrashed | undefined
 
-  constructor(folder: string, watch: boolean, receiver: { received(reply: Reply): void; ended(error: Error): void }) {
+  constructor(
+    folder: string,
+    watch: boolean,
+    receiver: { received(reply: Reply): void; ended(error: ThreadCrashed): void },
+  ) {
+    this.#what = `the event log's ${watch ? 'reader' : 'writer'}`
     this.#receiver = receiver
     this.#worker = new Worker(new URL('./embedded-thread.ts', import.meta.url), { workerData: { folder, watch } })
     this.#worker.on('message', (reply: Reply) => {
@@ -21,7 +35,7 @@ export class LogThread {
       } else receiver.received(reply)
     })
     this.#worker.on('error', (error) => this.#end(error as Error))
-    this.#worker.on('exit', () => this.#end(new Error('the thread of the event log has ended')))
+    this.#worker.on('exit', (code) => this.#end(new Error(`exit code ${code}`)))
   }
 
   /** Appends count up from 1 and questions down from -1, so that a failure finds its owner. */
@@ -56,8 +70,8 @@ export class LogThread {
 
   #end(error: Error): void {
     if (this.#ended) return
-    this.#ended = error
+    this.#ended = new ThreadCrashed(this.#what, error)
     for (const seq of [...this.#asked.keys()]) this.#take(seq)?.reject(new StoreUnavailable(error.message, true, error))
-    this.#receiver.ended(error)
+    this.#receiver.ended(this.#ended)
   }
 }

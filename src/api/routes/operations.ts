@@ -11,7 +11,12 @@ import { route } from '../route.ts'
 const tag = 'Operations'
 
 /** What a request needs, by name, and whether it is there. */
-export type Readiness = { readonly ok: boolean; readonly checks: Readonly<Record<string, boolean>> }
+export type Readiness = {
+  readonly ok: boolean
+  readonly checks: Readonly<Record<string, boolean>>
+  /** What is known of why something is not there. */
+  readonly reasons?: Readonly<Record<string, string>>
+}
 
 const anything = z.custom<object>()
 
@@ -42,9 +47,11 @@ export function operationRoutes(
         unlimited: true,
       },
       async () => {
-        const { ok, checks } = await ready()
+        const { ok, checks, reasons = {} } = await ready()
         if (ok) return { status: 'ok', checks } as const
-        const missing = Object.keys(checks).filter((name) => !checks[name])
+        const missing = Object.keys(checks)
+          .filter((name) => !checks[name])
+          .map((name) => (name in reasons ? `${name} (${reasons[name]})` : name))
         throw new RequestProblem('NOT_READY', `not ready yet: ${missing.join(', ')}`, {
           headers: { 'retry-after': '1' },
           members: { checks },
