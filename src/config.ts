@@ -1,4 +1,5 @@
 // The settings, from flags and the environment; the only reader of process.env.
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 
@@ -26,6 +27,17 @@ const queue = z.string().transform((text, context) => {
   if (name !== undefined) return { name, ...(limit === undefined ? {} : { limit: Number(limit) }) }
   context.addIssue({ code: 'custom', message: `${JSON.stringify(text)} is no queue; write default or default=4` })
   return z.NEVER
+})
+
+/** A host name, an address or a range of addresses. A name whose last part is a number is an address gone wrong. */
+const destination = z.string().superRefine((text, context) => {
+  const [, address = '', bits] = /^([^/%]*)(?:\/(\d{1,3}))?$/.exec(text) ?? []
+  const kind = isIP(address)
+  const isAddress = kind !== 0 && Number(bits ?? 0) <= (kind === 4 ? 32 : 128)
+  const isName = /^(?!(.*\.)?\d+\.?$)(?=.{1,254}$)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.|$))+$/i.test(text)
+  if (isAddress || isName) return
+  const message = `${JSON.stringify(text)} is neither a host, an address nor a range such as 10.0.0.0/8`
+  context.addIssue({ code: 'custom', message })
 })
 
 /** Adapters to come: whoever asks for one is told so, and not that it is a typing mistake. */
@@ -68,7 +80,7 @@ const settings = {
   queues: list.pipe(z.array(queue).min(1)).default([{ name: 'default' }]),
   handlers: list.default([]),
   concurrency: z.coerce.number({ error: 'must be a number from 1 to 1000' }).int().min(1).max(1_000).default(16),
-  allowOutbound: list.default([]),
+  allowOutbound: list.pipe(z.array(destination)).default([]),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   leaseMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(1_000).default(30_000),
   databaseWaitMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(0).default(30_000),

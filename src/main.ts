@@ -1,5 +1,6 @@
 // The `millrace` command: settings → adapters → app → roles.
 import { Command, CommanderError } from 'commander'
+import packageFile from '../package.json' with { type: 'json' }
 import { DataDirectoryInUse, DataDirectoryUnusable } from './adapters/data-directory.ts'
 import { ThreadCrashed } from './adapters/event-store/log-thread.ts'
 import { DatabaseUnreachable } from './adapters/read-models/await-postgres.ts'
@@ -56,7 +57,8 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
 }
 
 const program = new Command('millrace')
-  .description('Event-sourced DevOps workflows: the log is the system.')
+  .description(packageFile.description)
+  .version(packageFile.version)
   .exitOverride()
   .configureOutput({
     outputError: (text, write) => {

@@ -5,6 +5,11 @@ import reference from '@scalar/fastify-api-reference'
 import type { FastifyInstance } from 'fastify'
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod'
 
+const PAGE = '/docs'
+
+/** The page's library answers its own address by a redirect to the one with a slash at the end. */
+export const withSlash = (url = '/'): string => url.replace(/^\/docs(?=\?|$)/, `${PAGE}/`)
+
 const description = `Commands answer with \`position\`; queries take it as \`minPosition\` and never answer with anything older.
 Lists are paged: \`limit\` and \`cursor\` go in, \`items\` and \`nextCursor\` come out. Every error is a problem (RFC 9457).`
 
@@ -40,10 +45,12 @@ function showReference(server: FastifyInstance): void {
     "frame-ancestors 'none'",
   ].join('; ')
   server.register(reference, {
-    routePrefix: '/docs',
+    routePrefix: PAGE,
     configuration: {
       url: '/openapi.json',
       nonce,
+      // By its whole path: the page has two addresses.
+      cdn: `${PAGE}/js/scalar.js`,
       pageTitle: 'Millrace API',
       withDefaultFonts: false,
       telemetry: false,

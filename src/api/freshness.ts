@@ -7,7 +7,7 @@ const DEFAULT_WAIT_MS = 2_000
 
 /**
  * @param names the projections that the query reads: that another one is behind, or has failed, is nothing to it
- * @throws RequestProblem POSITION_NOT_REACHED, with how far the read models are behind
+ * @throws RequestProblem POSITION_NOT_REACHED, with how far the read models are behind, or that there is no such position
  */
 export async function awaitPosition(
   queries: Queries,
@@ -19,7 +19,11 @@ export async function awaitPosition(
   const projections = (await queries.projections()).filter(({ name }) => !names || names.some((one) => one === name))
   const lagEvents = Math.max(0, ...projections.map((projection) => projection.lagEvents))
   const lagSeconds = Math.max(0, ...projections.map((projection) => projection.lagSeconds))
-  const detail = `the read models have not reached position ${minPosition} yet; they are ${lagEvents} events behind`
+  const head = await queries.head()
+  const detail =
+    minPosition > head
+      ? `position ${minPosition} lies ahead of the log, ${head < 0 ? 'which is empty' : `whose head is at position ${head}`}: no command was answered with it yet`
+      : `the read models have not reached position ${minPosition} yet; they are ${lagEvents} events behind`
   throw new RequestProblem('POSITION_NOT_REACHED', detail, {
     headers: { 'retry-after': '1' },
     members: { lagEvents, lagSeconds },

@@ -8,7 +8,7 @@ import type { App } from '../app.ts'
 import { withLine } from '../commands/parse-document.ts'
 import type { Logger } from '../ports/logger.ts'
 import { readBodies } from './bodies.ts'
-import { describeRoutes } from './documentation.ts'
+import { describeRoutes, withSlash } from './documentation.ts'
 import { guardRequests } from './gate.ts'
 import { defaultRegistry, measureRequests } from './metrics.ts'
 import { answerTo, RequestProblem, sendProblem } from './problems.ts'
@@ -76,6 +76,7 @@ export function createServer(app: App, options: ServerOptions): FastifyInstance 
       connectionsCheckingInterval: limits.checkMs,
       requireHostHeader: false,
     },
+    rewriteUrl: ({ url }) => withSlash(url),
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',

@@ -42,6 +42,7 @@ export function createQueries(options: {
     execution: (namespace, id) => findExecution(pool, namespace, id),
     executions: (namespace, filter, page) => listExecutions(orm.em.fork(), namespace, filter, page),
     projections: async () => listProjections(orm.em.fork(), await head()),
+    head,
     reached,
     // It waits for ever for a connection that the server cut while a question was under way.
     close: () => Promise.race([orm.close(), delay(CLOSE_MS, undefined, { ref: false })]),

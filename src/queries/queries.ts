@@ -89,6 +89,8 @@ export interface Queries {
     page: PageRequest,
   ): Promise<Page<ExecutionSummary>>
   projections(): Promise<readonly ProjectionView[]>
+  /** Position of the last event of the log, -1 of an empty one. */
+  head(): Promise<number>
   /** Resolves true once the named projections, or else all, have reached `position`; false when `waitMs` ran out first. */
   reached(position: number, waitMs: number, names?: readonly ProjectionName[]): Promise<boolean>
 }

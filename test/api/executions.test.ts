@@ -55,6 +55,18 @@ test('a query that would be older than asked for says so, and how far behind it 
   expect(response.json()).toMatchObject({ lagEvents: expect.any(Number), lagSeconds: expect.any(Number) })
 })
 
+test('a position that the log has not reached is called that', async (t) => {
+  const { url, get, ended, store, id } = await started(t)
+  await ended(id)
+  const head = await store.head()
+  const response = await get(`${url}?minPosition=${head + 1_000}&wait=1ms`)
+  expectProblem(response, 503, 'POSITION_NOT_REACHED')
+  expect(response.headers['retry-after']).toBe('1')
+  expect(response.json().detail).toBe(
+    `position ${head + 1_000} lies ahead of the log, whose head is at position ${head}: no command was answered with it yet`,
+  )
+})
+
 test('what the read models cannot be asked for is answered 503, and what the log knows still 200', async (t) => {
   const refused = () => Promise.reject(Object.assign(new Error('connect 127.0.0.1:1'), { code: 'ECONNREFUSED' }))
   const { url, get } = await started(t, release, {

@@ -158,6 +158,14 @@ describe('operations', () => {
     expect((await server.inject('/health/live')).statusCode).toBe(200)
   })
 
+  test('what is not ready says why, where that is known', async (t) => {
+    const checks = { readModels: false, eventLog: false }
+    const ready = async () => ({ ok: false, checks, reasons: { eventLog: 'the disk is full' } })
+    const { server } = await build(t, postgres, { ready })
+    const { detail } = (await server.inject('/health/ready')).json()
+    expect(detail).toBe('not ready yet: readModels, eventLog (the disk is full)')
+  })
+
   test('the page of the API brings its own script and lets no other run', async () => {
     const page = await built.server.inject('/docs/')
     const policy = String(page.headers['content-security-policy'])
@@ -167,7 +175,13 @@ describe('operations', () => {
     expect(scripts.length).toBeGreaterThan(0)
     for (const attributes of scripts) expect(attributes).toContain(`nonce="${nonce}"`)
     expect(page.body).not.toMatch(/src="https?:/)
-    expect((await built.server.inject('/docs/js/scalar.js')).headers['content-type']).toContain('javascript')
+    const [, script = ''] = /src="([^"]+)"/.exec(page.body) ?? []
+    expect((await built.server.inject(script)).headers['content-type']).toContain('javascript')
+    for (const url of ['/docs', '/docs?a=b']) {
+      const same = await built.server.inject(url)
+      expect({ status: same.statusCode, body: same.body }).toEqual({ status: 200, body: page.body })
+    }
+    expect((await built.server.inject('/docsx')).statusCode).toBe(404)
   })
 })
 

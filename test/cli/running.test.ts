@@ -1,5 +1,5 @@
 // A whole program: how it starts beside another, what signals do, and that bin/millrace adds nothing of its own.
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -59,6 +59,9 @@ describe('millrace start', () => {
     const next = start()
     expect(await statusOf(await addressOf(next))).toBe(200)
     expect(await next.stop('SIGINT')).toEqual({ code: 0, signal: null })
+    // Each line is JSON whose every member stands there once.
+    expect(next.errors.join('\n')).toContain('stopped the PostgreSQL')
+    for (const line of next.errors) expect(JSON.stringify(JSON.parse(line))).toBe(line)
   })
 
   it('drains when it is told to end while it starts', async () => {
@@ -74,6 +77,17 @@ describe('millrace start', () => {
 
 describe('bin/millrace', () => {
   const bin = join(root, 'bin/millrace')
+
+  it('says which version it is, and what it can do', async () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+    const versioned = run(bin, ['--version'])
+    expect(await versioned.ended).toEqual({ code: 0, signal: null })
+    expect({ shown: versioned.lines, said: versioned.errors }).toEqual({ shown: [version], said: [] })
+    const helped = run(bin, ['--help'])
+    expect(await helped.ended).toEqual({ code: 0, signal: null })
+    expect(helped.errors).toEqual([])
+    for (const word of ['start', 'migrate', 'demo', '--version']) expect(helped.lines.join('\n')).toContain(` ${word}`)
+  })
 
   it('ends as the program does', async () => {
     expect((await run(bin, ['strat']).ended).code).toBe(2)

@@ -61,6 +61,17 @@ describe('settings', () => {
     [{ host: '192.168.0.1' }, /loopback/],
     [{ database: 'postgres://h/d' }, undefined],
     [{ database: 'embedded:' }, undefined],
+    [{ allowOutbound: '10.0.0.0/8,fd00::/8, 192.168.0.1,::1,build1,ci-2.internal.,_x.example' }, undefined],
+    [{ allowOutbound: 'a,10.0.0.0/33' }, /entry 2: "10.0.0.0\/33" is neither/],
+    [{ allowOutbound: 'fd00::/129' }, /neither/],
+    [{ allowOutbound: '10.0.0' }, /neither/],
+    [{ allowOutbound: '10.0.0.256' }, /neither/],
+    [{ allowOutbound: '10.0.0.0/' }, /neither/],
+    [{ allowOutbound: 'build1/8' }, /neither/],
+    [{ allowOutbound: 'http://build1' }, /neither/],
+    [{ allowOutbound: 'build1:8080' }, /neither/],
+    [{ allowOutbound: '*.internal' }, /neither/],
+    [{ allowOutbound: '[::1]' }, /neither/],
     [{ queue: 'KAFKA://h' }, /not supported yet/],
   ] as const)('%j', (flags, problem) => {
     const problems = problemsOf(flags)

@@ -50,7 +50,7 @@ export const rooms: readonly Row[] = [
   ['src/sdk/', ['src/ports/', 'type:src/domain/', 'zod']],
   ['src/sdk/parse-input.ts', ['src/ports/', 'src/domain/bounded-text.ts', 'zod'], 'errors in the log are bounded'],
 
-  ['src/config.ts', ['zod', 'node:path']],
+  ['src/config.ts', ['zod', 'node:net', 'node:path']],
   ['src/app.ts', ['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/workers/worker.ts']],
   ['src/projector-thread.ts', ['src/', 'node:*', 'pino']],
   ['src/migrate.ts', ['src/', 'node:*', 'pino']],

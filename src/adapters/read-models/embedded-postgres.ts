@@ -27,7 +27,8 @@ export async function startEmbeddedPostgres(dataDir: string, logger?: Logger): P
   try {
     const cluster = await prepareCluster(directory)
     const leftover = await stopLeftover(cluster.folder)
-    if (leftover !== undefined) logger?.warn({ pid: leftover }, 'stopped the PostgreSQL that an earlier process left')
+    if (leftover !== undefined)
+      logger?.warn({ postmaster: leftover }, 'stopped the PostgreSQL that an earlier process left')
     return await own(cluster, release, logger)
   } catch (error) {
     release()
