@@ -3,12 +3,60 @@ import { plainText, Rows } from './copy.ts'
 import type { Attempt, Run, Stage } from './executions.ts'
 import type { Write } from './projection.ts'
 
-const EXECUTION_COLUMNS =
-  'id, namespace, workflow, version, status, input, labels, priority, error, started_at, finished_at, revision, position'
-const STAGE_COLUMNS =
-  'execution_id, stage, ordinal, status, attempt, started_at, finished_at, output, error, waiting_for, waiting_until, reason'
-const ATTEMPT_COLUMNS =
-  'execution_id, stage, attempt, worker, scheduled_at, started_at, finished_at, outcome, error, class, rule, recovery'
+type Started = { readonly run: Run; readonly begin: NonNullable<Run['started']> }
+type StageOfRun = { readonly run: Run; readonly id: string; readonly ordinal: number; readonly stage: Stage }
+type AttemptOfRun = { readonly run: Run; readonly id: string; readonly number: number; readonly attempt: Attempt }
+
+/** Every column of a table, and what of a row goes into it. */
+type Columns<R> = Readonly<Record<string, (rows: Rows, row: R) => void>>
+
+const executionColumns: Columns<Started> = {
+  id: (rows, { run }) => rows.uuid(run.id),
+  namespace: (rows, { begin }) => rows.text(begin.namespace),
+  workflow: (rows, { begin }) => rows.text(begin.data.workflow),
+  version: (rows, { begin }) => rows.int(begin.data.version),
+  status: (rows, { run }) => rows.text(run.status),
+  input: (rows, { begin }) => rows.json(JSON.stringify(begin.data.input)),
+  labels: (rows, { begin }) => rows.jsonb(begin.data.labels),
+  priority: (rows, { begin }) => rows.int(begin.data.priority),
+  error: (rows, { run }) => rows.json(run.error),
+  started_at: (rows, { begin }) => rows.time(begin.at),
+  finished_at: (rows, { run }) => rows.time(run.finishedAt),
+  revision: (rows, { run }) => rows.bigint(run.revision),
+  position: (rows, { run }) => rows.bigint(run.position),
+}
+
+const stageColumns: Columns<StageOfRun> = {
+  execution_id: (rows, { run }) => rows.uuid(run.id),
+  stage: (rows, { id }) => rows.text(id),
+  ordinal: (rows, { ordinal }) => rows.int(ordinal),
+  status: (rows, { stage }) => rows.text(stage.status),
+  attempt: (rows, { stage }) => rows.int(stage.attempt),
+  started_at: (rows, { stage }) => rows.time(stage.startedAt),
+  finished_at: (rows, { stage }) => rows.time(stage.finishedAt),
+  output: (rows, { stage }) => rows.json(stage.output),
+  error: (rows, { stage }) => rows.json(stage.error),
+  waiting_for: (rows, { stage }) => rows.text(stage.waitingFor),
+  waiting_until: (rows, { stage }) => rows.time(stage.waitingUntil),
+  reason: (rows, { stage }) => rows.text(stage.reason),
+}
+
+const attemptColumns: Columns<AttemptOfRun> = {
+  execution_id: (rows, { run }) => rows.uuid(run.id),
+  stage: (rows, { id }) => rows.text(id),
+  attempt: (rows, { number }) => rows.int(number),
+  worker: (rows, { attempt }) => rows.text(attempt.worker),
+  scheduled_at: (rows, { attempt }) => rows.time(attempt.scheduledAt),
+  started_at: (rows, { attempt }) => rows.time(attempt.startedAt),
+  finished_at: (rows, { attempt }) => rows.time(attempt.finishedAt),
+  outcome: (rows, { attempt }) => rows.text(attempt.outcome),
+  error: (rows, { attempt }) => rows.json(attempt.error),
+  class: (rows, { attempt }) => rows.text(attempt.class),
+  rule: (rows, { attempt }) => rows.text(attempt.rule),
+  recovery: (rows, { attempt }) => rows.text(attempt.recovery),
+}
+
+const namesOf = (columns: Columns<never>): string => Object.keys(columns).join(', ')
 
 const MERGE_EXECUTIONS = `
   UPDATE executions e SET
@@ -31,7 +79,7 @@ const MERGE_STAGES = `
   WHERE s.execution_id = u.execution_id AND s.stage = u.stage`
 
 const MERGE_ATTEMPTS = `
-  INSERT INTO attempts AS a (${ATTEMPT_COLUMNS})
+  INSERT INTO attempts AS a (${namesOf(attemptColumns)})
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[],
     $7::timestamptz[], $8::text[], $9::json[], $10::text[], $11::text[], $12::text[])
   ON CONFLICT (execution_id, stage, attempt) DO UPDATE SET
@@ -39,33 +87,31 @@ const MERGE_ATTEMPTS = `
       .map((column) => `${column} = coalesce(excluded.${column}, a.${column})`)
       .join(', ')}`
 
-type StageOfRun = { readonly run: Run; readonly id: string; readonly stage: Stage }
-type AttemptOfRun = { readonly run: Run; readonly id: string; readonly number: number; readonly attempt: Attempt }
-
 /** The writes that bring the three tables from before the batch to after it. */
 export function executionWrites(runs: readonly Run[]): Write[] {
   const added = {
-    executions: rowsOf(EXECUTION_COLUMNS),
-    stages: rowsOf(STAGE_COLUMNS),
-    attempts: rowsOf(ATTEMPT_COLUMNS),
+    executions: copy('executions', executionColumns),
+    stages: copy('stages', stageColumns),
+    attempts: copy('attempts', attemptColumns),
   }
   const merged = { executions: [] as Run[], stages: [] as StageOfRun[], attempts: [] as AttemptOfRun[] }
   for (const run of runs) {
-    if (run.started) addExecution(added.executions, run, run.started)
+    if (run.started) added.executions.add({ run, begin: run.started })
     else merged.executions.push(run)
     let ordinal = 0
     for (const [id, stage] of run.stages) {
-      if (run.started) addStage(added.stages, run.id, id, ordinal++, stage)
-      else merged.stages.push({ run, id, stage })
+      if (run.started) added.stages.add({ run, id, ordinal, stage })
+      else merged.stages.push({ run, id, ordinal, stage })
+      ordinal++
       for (const [number, attempt] of stage.attempts)
-        if (attempt.scheduledAt !== null) addAttempt(added.attempts, run.id, id, number, attempt)
+        if (attempt.scheduledAt !== null) added.attempts.add({ run, id, number, attempt })
         else merged.attempts.push({ run, id, number, attempt })
     }
   }
   const writes: Write[] = [
-    copy('executions', EXECUTION_COLUMNS, added.executions),
-    copy('stages', STAGE_COLUMNS, added.stages),
-    copy('attempts', ATTEMPT_COLUMNS, added.attempts),
+    added.executions.write(),
+    added.stages.write(),
+    added.attempts.write(),
     mergeExecutions(merged.executions),
     mergeStages(merged.stages),
     mergeAttempts(merged.attempts),
@@ -73,62 +119,16 @@ export function executionWrites(runs: readonly Run[]): Write[] {
   return writes.filter(({ count }) => count > 0)
 }
 
-const rowsOf = (columns: string): Rows => new Rows(columns.split(',').length)
-const copy = (table: string, columns: string, rows: Rows): Write => ({
-  kind: 'copy',
-  table,
-  columns,
-  rows: rows.finish(),
-  count: rows.count,
-})
-
-function addExecution(rows: Rows, run: Run, { namespace, at, data }: NonNullable<Run['started']>): void {
-  rows.row()
-  rows.uuid(run.id)
-  rows.text(namespace)
-  rows.text(data.workflow)
-  rows.int(data.version)
-  rows.text(run.status)
-  rows.json(JSON.stringify(data.input))
-  rows.jsonb(data.labels)
-  rows.int(data.priority)
-  rows.json(run.error)
-  rows.time(at)
-  rows.time(run.finishedAt)
-  rows.bigint(run.revision)
-  rows.bigint(run.position)
-}
-
-function addStage(rows: Rows, executionId: string, id: string, ordinal: number, stage: Stage): void {
-  rows.row()
-  rows.uuid(executionId)
-  rows.text(id)
-  rows.int(ordinal)
-  rows.text(stage.status)
-  rows.int(stage.attempt)
-  rows.time(stage.startedAt)
-  rows.time(stage.finishedAt)
-  rows.json(stage.output)
-  rows.json(stage.error)
-  rows.text(stage.waitingFor)
-  rows.time(stage.waitingUntil)
-  rows.text(stage.reason)
-}
-
-function addAttempt(rows: Rows, executionId: string, stage: string, number: number, attempt: Attempt): void {
-  rows.row()
-  rows.uuid(executionId)
-  rows.text(stage)
-  rows.int(number)
-  rows.text(attempt.worker)
-  rows.time(attempt.scheduledAt)
-  rows.time(attempt.startedAt)
-  rows.time(attempt.finishedAt)
-  rows.text(attempt.outcome)
-  rows.json(attempt.error)
-  rows.text(attempt.class)
-  rows.text(attempt.rule)
-  rows.text(attempt.recovery)
+function copy<R>(table: string, columns: Columns<R>) {
+  const setters = Object.values(columns)
+  const rows = new Rows(setters.length)
+  return {
+    add(row: R): void {
+      rows.row()
+      for (const set of setters) set(rows, row)
+    },
+    write: (): Write => ({ kind: 'copy', table, columns: namesOf(columns), rows: rows.finish(), count: rows.count }),
+  }
 }
 
 const merge = (name: string, sql: string, count: number, columns: readonly (readonly unknown[])[]): Write => ({
