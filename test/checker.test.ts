@@ -7,6 +7,17 @@ import type { RecordedEvent } from '../src/domain/message.ts'
 import type { CompiledWorkflow } from '../src/domain/workflow/definition.ts'
 import { type Expectation, violations } from './support/checker.ts'
 import {
+  broke,
+  cancellationRequested,
+  done,
+  runCancelled,
+  runCompleted,
+  runFailed,
+  scheduled,
+  skipped,
+  tried,
+} from './support/execution-events.ts'
+import {
   AT,
   cancel,
   completed,
@@ -63,29 +74,10 @@ function blames(log: readonly RecordedEvent[], invariant: number, expectation: E
   expect(found).toContainEqual(expect.stringMatching(new RegExp(`^\\S+ revision \\d+: invariant ${invariant}: `)))
 }
 
-const event = <T extends ExecutionEvent['type']>(
-  type: T,
-  data: Extract<ExecutionEvent, { type: T }>['data'],
-): ExecutionEvent => ({ type, data }) as ExecutionEvent
-
-const scheduled = (id: string, attempt = 1): ExecutionEvent =>
-  event('StageScheduled', {
-    stage: id,
-    attempt,
-    queue: 'default',
-    handler: 'shell',
-    input: {},
-    timeoutMs: 1,
-    priority: 0,
-  })
-const done = (id: string, attempt = 1): ExecutionEvent => event('StageCompleted', { stage: id, attempt, output: null })
-const ended = (stages: number): ExecutionEvent => event('ExecutionCompleted', { stages })
-const tried = (attempt: number, dueAt = later(1_000)): ExecutionEvent =>
-  event('StageRetried', { stage: 'build', attempt, dueAt, backoffMs: 0, reason: 'policy' })
-const broke = (attempt: number, recovery: 'retry' | 'fail-fast', retryable = true): ExecutionEvent => {
-  const error = { code: 'EXIT_NONZERO', message: 'exit 1', retryable }
-  return event('StageFailed', { stage: 'build', attempt, error, class: 'unknown', rule: 'none', recovery })
-}
+const brokeBuild = (attempt: number, recovery: 'retry' | 'fail-fast', retryable = true): ExecutionEvent =>
+  broke('build', recovery, attempt, { code: 'EXIT_NONZERO', message: 'exit 1', retryable })
+const triedBuild = (attempt: number, dueAt = later(1_000), backoffMs = 0): ExecutionEvent =>
+  tried('build', attempt, dueAt, backoffMs)
 
 const [begun, ...afterBegin] = wellRun as [readonly ExecutionEvent[], ...Batches]
 const both = workflow([stage('build'), stage('lint'), stage('test', { needs: ['build', 'lint'] })])
@@ -141,7 +133,7 @@ describe('a log that breaks', () => {
   it('2: the end of a batch is missing', () => {
     has([begun.slice(0, 1)], 2)
     has([begun, afterBegin[0]!, [done('build')]], 2)
-    has([begun, [broke(1, 'retry')]], 2)
+    has([begun, [brokeBuild(1, 'retry')]], 2)
     has(wellRun.with(-1, wellRun.at(-1)!.slice(0, -1)), 2)
   })
   it('3: an event id is there twice', () => blames(changed(3, { id: log[1]!.id }), 3))
@@ -160,43 +152,46 @@ describe('a log that breaks', () => {
     for (const trigger of ['any-success', 'any-failure'] as const) {
       const definition = workflow([stage('build'), stage('test', { needs: ['build'], trigger })])
       const [first] = decided(definition)
-      const end = trigger === 'any-failure' ? done('build') : broke(1, 'fail-fast')
+      const end = trigger === 'any-failure' ? done('build') : brokeBuild(1, 'fail-fast')
       has([first!, [end, scheduled('test')]], 9)
     }
   })
   it('10: a stage starts after cancellation was requested', () => {
-    const requested = event('ExecutionCancellationRequested', { reason: 'no', outcome: 'cancelled' })
+    const requested = cancellationRequested('cancelled', 'no')
     has([begun, [requested, done('build'), scheduled('test')]], 10)
   })
   it('11: two attempts overlap', () => has([begun, [scheduled('build', 2)]], 11))
   it('12: attempts do not count up, by their announcements or by themselves', () => {
-    has([begun, [broke(1, 'retry'), tried(2), scheduled('build', 1)]], 12)
-    has([begun, [broke(1, 'retry'), tried(3), scheduled('build', 2)]], 12)
+    has([begun, [brokeBuild(1, 'retry'), triedBuild(2), scheduled('build', 1)]], 12)
+    has([begun, [brokeBuild(1, 'retry'), triedBuild(3), scheduled('build', 2)]], 12)
   })
   it('12: more attempts than there may be', () => {
-    const again = (attempt: number) => [broke(attempt - 1, 'retry'), tried(attempt), scheduled('build', attempt)]
+    const again = (attempt: number) => [
+      brokeBuild(attempt - 1, 'retry'),
+      triedBuild(attempt),
+      scheduled('build', attempt),
+    ]
     has([begun, again(2), again(3)], 12)
   })
   it('13: an outcome of another attempt than the current one', () => has([begun, [done('build', 2)]], 13))
   it('13: a second outcome of one attempt', () => {
-    has([begun, [done('build'), scheduled('test'), broke(1, 'fail-fast')]], 13)
-    has([begun, [broke(1, 'retry'), tried(2, later(60_000))], [done('build')]], 13)
+    has([begun, [done('build'), scheduled('test'), brokeBuild(1, 'fail-fast')]], 13)
+    has([begun, [brokeBuild(1, 'retry'), triedBuild(2, later(60_000))], [done('build')]], 13)
   })
   it('13: an attempt starts twice', () => {
     const starts = afterBegin[0]!
     has([begun, starts, [...starts]], 13)
   })
   it('14: an outcome without a schedule', () => has([begun, [done('test')]], 14))
-  it('14: a stage is skipped while it runs', () =>
-    has([begun, [event('StageSkipped', { stage: 'build', reason: 'fail-fast', detail: '' })]], 14))
-  it('14: a retry is announced of what has not failed', () => has([begun, [tried(2)]], 14))
+  it('14: a stage is skipped while it runs', () => has([begun, [skipped('build', 'fail-fast', '')]], 14))
+  it('14: a retry is announced of what has not failed', () => has([begun, [triedBuild(2)]], 14))
   it('14: a stage that the definition does not have', () => has([begun, [done('nothing')]], 14))
   it('16: a retry before it is due', () =>
-    has([begun, [broke(1, 'retry'), tried(2, later(60_000)), scheduled('build', 2)]], 16))
-  it('16: a retry that was not announced', () => has([begun, [broke(1, 'retry'), scheduled('build', 2)]], 16))
-  it('16: a retry of what is not retryable', () => has([begun, [broke(1, 'retry', false), tried(2)]], 16))
+    has([begun, [brokeBuild(1, 'retry'), triedBuild(2, later(60_000)), scheduled('build', 2)]], 16))
+  it('16: a retry that was not announced', () => has([begun, [brokeBuild(1, 'retry'), scheduled('build', 2)]], 16))
+  it('16: a retry of what is not retryable', () => has([begun, [brokeBuild(1, 'retry', false), triedBuild(2)]], 16))
   it('16: a backoff that is shorter than it says', () =>
-    has([begun, [broke(1, 'retry'), event('StageRetried', { ...dataOfRetry, backoffMs: 999_000 })]], 16))
+    has([begun, [brokeBuild(1, 'retry'), triedBuild(2, later(1_000), 999_000)]], 16))
   it('19: a wait ends too early', () => {
     const batches = decided(wait, woken)
     blames(
@@ -204,32 +199,29 @@ describe('a log that breaks', () => {
       19,
     )
   })
-  it('21: a cancelled run completes', () => has([...cancelled.slice(0, -1), [done('build'), ended(1)]], 21))
+  it('21: a cancelled run completes', () => has([...cancelled.slice(0, -1), [done('build'), runCompleted(1)]], 21))
   it('21: cancellation is requested twice', () => has([...cancelled.slice(0, -1), cancelled.at(-2)!], 21))
   it('21: a cancellation takes too long', () => has(cancelled, 21, { cancelWithinMs: 500 }))
-  it('22: a run completes with a stage still open', () => has([begun, [done('build'), ended(1)]], 22))
+  it('22: a run completes with a stage still open', () => has([begun, [done('build'), runCompleted(1)]], 22))
   it('22: a run completes although a stage failed', () => {
     const [first] = decided(workflow([stage('build')]))
-    has([first!, [broke(1, 'fail-fast'), ended(0)]], 22)
+    has([first!, [brokeBuild(1, 'fail-fast'), runCompleted(0)]], 22)
   })
   it('22: a run counts stages that did not complete', () => {
     const [first] = decided(workflow([stage('build')]))
-    has([first!, [done('build'), ended(2)]], 22)
+    has([first!, [done('build'), runCompleted(2)]], 22)
   })
   it('22: a failure has no cause, or a wrong one', () => {
     const [first] = decided(workflow([stage('build')]))
-    const fails = (stages: string[]) => event('ExecutionFailed', { error: { code: 'X', message: '', stages } })
-    has([first!, [done('build'), fails([])]], 22)
-    has([first!, [done('build'), fails(['build'])]], 22)
+    has([first!, [done('build'), runFailed()]], 22)
+    has([first!, [done('build'), runFailed('build')]], 22)
   })
   it('22: nobody asked for a cancellation', () => {
     const [first] = decided(workflow([stage('build')]))
-    has([first!, [done('build'), event('ExecutionCancelled', { reason: '' })]], 22)
+    has([first!, [done('build'), runCancelled('')]], 22)
   })
   it('37: a cause is not in the log', () =>
     blames(changed(2, { metadata: { ...log[2]!.metadata, causationId: 'nowhere' } }), 37))
   it('37: a cause comes after its effect', () =>
     blames(changed(2, { metadata: { ...log[2]!.metadata, causationId: log[3]!.id } }), 37))
 })
-
-const dataOfRetry = { stage: 'build', attempt: 2, dueAt: later(1_000), backoffMs: 0, reason: 'policy' } as const

@@ -1,11 +1,11 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { type Context, createHandle } from '../../src/commands/handle.ts'
 import { newId } from '../../src/commands/new-id.ts'
 import type { Decider } from '../../src/domain/message.ts'
 import { Rejected } from '../../src/domain/rejected.ts'
 import { type EventStore, StoreUnavailable } from '../../src/ports/event-store.ts'
-import { eventsOf, type Fault, faulty, openStore } from '../support/stores.ts'
+import { eventsOf, type Fault, faulty, freshStore } from '../support/stores.ts'
 
 type Counted = { type: 'Counted'; data: { by: number; total: number } }
 type Command = { by: number } | { refuse: true } | { nothing: true } | { large: number }
@@ -32,13 +32,10 @@ const context: Context = {
 }
 const aStream = () => `counter-${newId()}`
 
-let opened: Awaited<ReturnType<typeof openStore>>
 let store: EventStore
-beforeAll(async () => {
-  opened = await openStore()
-  store = opened.store
+beforeEach(async () => {
+  store = await freshStore()
 })
-afterAll(() => opened.close())
 
 async function totals(stream: string): Promise<number[]> {
   return (await eventsOf(store, stream)).map(({ data }) => (data as Counted['data']).total)

@@ -1,16 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import { newId } from '../../src/commands/new-id.ts'
 import type { EventStore } from '../../src/ports/event-store.ts'
 import { readSnapshot, writeSnapshot } from '../../src/reactors/snapshot.ts'
-import { eventsOf, openStore } from '../support/stores.ts'
+import { eventsOf, freshStore } from '../support/stores.ts'
 
-let opened: Awaited<ReturnType<typeof openStore>>
 let store: EventStore
-beforeAll(async () => {
-  opened = await openStore()
-  store = opened.store
+beforeEach(async () => {
+  store = await freshStore()
 })
-afterAll(() => opened.close())
 
 describe('snapshots', () => {
   const aName = () => `test-${newId()}`

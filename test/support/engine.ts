@@ -1,3 +1,4 @@
+import { expect, vi } from 'vitest'
 import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
 import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
 import { createIssue, createStageReports } from '../../src/commands/advance-execution.ts'
@@ -113,3 +114,25 @@ export const told = (events: readonly RecordedEvent[]): string[] =>
     const { stage, attempt } = data as { stage?: string; attempt?: number }
     return [stage, attempt, type].filter((part) => part !== undefined).join(' ')
   })
+
+const WITHIN = { timeout: 5_000 }
+
+/** Resolves once the newest event of the run is of this type. */
+export const ends = (engine: Engine, id: string, type: string) =>
+  vi.waitFor(async () => expect(told(await engine.history(id)).at(-1)).toBe(type), WITHIN)
+
+/** Resolves once `line` has been told of the run. */
+export const reaches = (engine: Engine, id: string, line: string) =>
+  vi.waitFor(async () => expect(told(await engine.history(id))).toContain(line), WITHIN)
+
+/** A handler that runs until it is stopped, and the signals that it was given. */
+export function heldHandler() {
+  const signals: AbortSignal[] = []
+  const handler = handlerOf('shell', ({ signal }) => {
+    signals.push(signal)
+    return new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(new Error('aborted')))
+    })
+  })
+  return { handler, signals }
+}

@@ -30,6 +30,11 @@ export const workflow = (
   ...overrides,
 })
 
+export const chain = workflow([stage('build'), stage('test', { needs: ['build'] })])
+export const retrying = {
+  retry: { maxAttempts: 3, backoff: { type: 'exponential', initialMs: 2_000, maxMs: 60_000, jitter: 0 } },
+} as const
+
 export const start = (definition: CompiledWorkflow, overrides: Partial<StartExecution> = {}): StartExecution => ({
   type: 'StartExecution',
   at: AT,

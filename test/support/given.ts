@@ -1,7 +1,9 @@
 import { expect } from 'vitest'
+import { executionDecider } from '../../src/domain/execution/decide.ts'
 import type { Decider, DomainEvent } from '../../src/domain/message.ts'
 import type { RejectionCode } from '../../src/domain/rejected.ts'
 import { Rejected } from '../../src/domain/rejected.ts'
+import { history } from './executions.ts'
 
 type Outcome<E> = {
   /** Exactly these events; `then([])` is a repeat that changes nothing. */
@@ -36,6 +38,9 @@ export function given<S, C, E extends DomainEvent>(
     }),
   }
 }
+
+/** A run that these commands, each accepted, have led to. */
+export const givenRun = (...commands: Parameters<typeof history>) => given(executionDecider, history(...commands))
 
 function refusal(decide: () => readonly DomainEvent[]): Rejected {
   let events: readonly DomainEvent[]
