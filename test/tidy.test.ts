@@ -58,6 +58,20 @@ const rules: readonly Rule[] = [
     ],
   },
   {
+    name: 'only handle.ts appends to the log',
+    // The bare word, so that `const { append } = store` is seen as well.
+    faults: never(/(?<!#)\bappend\b/, /^src\/(?!adapters\/event-store\/|ports\/)/),
+    canaries: [
+      'await store.append(stream, expected, events)',
+      "await store['append'](stream, expected, events)",
+      'const { append } = store',
+    ].map((code) => at('src/reactors/dispatcher.ts', `${code}\n`)),
+    except: {
+      'src/commands/handle.ts': 'the one that does',
+      'src/reactors/snapshot.ts': 'snapshots are no aggregate: they are decided on nothing and may be lost',
+    },
+  },
+  {
     name: 'the domain has no clock, no chance and nothing to wait for',
     faults: never(
       /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bset(Timeout|Interval|Immediate)\b|\basync\b|\bawait\b|\bperformance\b|\bprocess\./,
