@@ -40,6 +40,19 @@ describe('what a script gets', () => {
     expect(lines.filter((line) => line.text.includes(CANARY) || line.text.includes('BASH_ENV'))).toEqual([])
   })
 
+  it('finds programs where whoever started the program does, without what npm put in front', async () => {
+    const own = '/usr/local/bin:/usr/bin:/bin:/srv/tools/node_modules/.binary'
+    const npm = '/srv/app/node_modules/.bin:/srv/node_modules/.bin:/usr/lib/npm/@npmcli/run-script/lib/node-gyp-bin'
+    const pathOf = async (PATH: string, npm_lifecycle_event?: string) => {
+      const { run, lines } = shellStages({ PATH, npm_lifecycle_event }).prepare('echo "$PATH"')
+      await run()
+      return lines.map((line) => line.text)
+    }
+    expect(await pathOf(`${npm}:${own}`, 'start')).toEqual([own])
+    expect(await pathOf(npm, 'start')).toEqual(['/usr/local/bin:/usr/bin:/bin'])
+    expect(await pathOf(`${npm}:${own}`)).toEqual([`${npm}:${own}`])
+  })
+
   it('shares its working directory with the other stages of the run', async () => {
     const { prepare } = shellStages()
     await prepare('mkdir -p out && echo built > out/file', { stage: 'build' }).run()

@@ -12,10 +12,16 @@ import { stageContext } from './stage-context.ts'
 export const CANARY = 'canary-5f1b'
 
 /** A place where a test may run scripts; afterwards nothing of it is left. */
-export function shellStages() {
+export function shellStages(variables: Readonly<Record<string, string | undefined>> = {}) {
   const workDir = mkdtempSync(join(tmpdir(), 'millrace-shell-'))
   const instance = `test-${crypto.randomUUID()}`
-  const environment = { ...process.env, MILLRACE_DATABASE: CANARY, SECRET_TOKEN: CANARY, BASH_ENV: '/nonexistent' }
+  const environment = {
+    ...process.env,
+    MILLRACE_DATABASE: CANARY,
+    SECRET_TOKEN: CANARY,
+    BASH_ENV: '/nonexistent',
+    ...variables,
+  }
   const handler = createShellHandler({ workDir, instance, environment, graceMs: 5_000 })
   onTestFinished(async () => {
     await reapLeftovers(instance)

@@ -1,5 +1,5 @@
 // Runs a script with bash, in a process group of its own, and leaves nothing of it behind.
-import { resolve } from 'node:path'
+import { delimiter, resolve } from 'node:path'
 import { z } from 'zod'
 import { boundedText } from '../../domain/bounded-text.ts'
 import type { Json } from '../../domain/message.ts'
@@ -11,6 +11,8 @@ import { createAttemptFiles, enterWorkspace, readOutput } from './script-files.t
 /** What a script sees of the program's own environment. Everything else, secrets above all, stays out. */
 const PASSED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'LC_ALL', 'LC_CTYPE', 'TZ', 'TMPDIR']
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin'
+/** What npm puts in front of PATH for the scripts of a package: this project's tools, which are none of a stage's. */
+const ADDED_BY_NPM = /[/](node_modules[/][.]bin|node-gyp-bin)[/]?$/
 const TAIL_LINES = 20
 const TAIL_LINE_LENGTH = 500
 const MESSAGE_TAIL_LENGTH = 4_000
@@ -112,7 +114,14 @@ function passedOn(environment: ShellOptions['environment']): Record<string, stri
     const value = environment[name]
     return value === undefined ? [] : [[name, value] as const]
   })
-  return { PATH: DEFAULT_PATH, ...Object.fromEntries(entries) }
+  return { ...Object.fromEntries(entries), PATH: pathOf(environment) || DEFAULT_PATH }
+}
+
+/** Only npm's own children have `npm_lifecycle_event`; elsewhere whoever starts the program chose every entry. */
+function pathOf({ PATH = '', npm_lifecycle_event: startedByNpm }: ShellOptions['environment']): string {
+  if (startedByNpm === undefined) return PATH
+  const entries = PATH.split(delimiter)
+  return entries.filter((entry) => !ADDED_BY_NPM.test(entry)).join(delimiter)
 }
 
 function stringified(env: ShellInput['env']): Record<string, string> {
