@@ -82,6 +82,7 @@ withSettings(program.command('migrate').description('bring the tables of the rea
 program
   .command('demo')
   .description('run an example workflow on a temporary data folder and show what happens')
+  .option('--keep', 'keep the data folder; else it is removed, unless something went wrong')
   .action(demo)
 
 // Whoever reads along may leave, as `head` does; what the program does goes on without a reader.

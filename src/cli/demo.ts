@@ -1,37 +1,67 @@
 // `millrace demo`: the whole program on a temporary folder, one real workflow, and what is left of it in the log.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtemp, readFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 
 const root = join(import.meta.dirname, '../..')
 const POLL_MS = 150
 const START_WITHIN_MS = 60_000
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+type Signal = (typeof SIGNALS)[number]
+/** How the demo went, or the signal that broke it off. */
+type Outcome = 'completed' | 'failed' | Signal
 
 type Stage = { status: string; attempt: number; error?: { message: string }; reason?: string; output?: unknown }
 type Execution = { id: string; status: string; stages: Record<string, Stage>; startedAt: string; finishedAt?: string }
 type HistoryEvent = { revision: string; at: string; type: string; data: { stage?: string; attempt?: number } }
 
-export async function demo(): Promise<void> {
+/** Its folder is removed at the end, but for a demo that went wrong, or one that is to be kept. */
+export async function demo({ keep = false }: { keep?: boolean }): Promise<void> {
   const data = await mkdtemp(join(tmpdir(), 'millrace-demo-'))
+  const stopped = stopAsked()
   console.log(`Starting Millrace on ${data} …`)
-  const program = spawn(
-    process.execPath,
-    [join(root, 'src/main.ts'), 'start', '--port', '0', '--data', data, '--log-level', 'warn'],
-    {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
+  const program = startProgram(data)
+  let outcome: Outcome = 'failed'
   try {
-    const url = await listening(program)
-    console.log(`It listens on ${url}; its API is described at ${url}/docs.\n`)
-    const succeeded = await release(url)
-    console.log(`\nThe log is in ${join(data, 'log')}; to look around:\n  npm start -- --data ${data}`)
-    process.exitCode = succeeded ? 0 : 1
+    outcome = await Promise.race([stopped, show(program, data)])
   } finally {
     await ended(program)
+    await leave(data, keep || outcome === 'failed')
   }
+  process.exitCode = outcome === 'completed' ? 0 : outcome === 'failed' ? 1 : 128 + constants.signals[outcome]
+}
+
+async function show(program: ChildProcess, data: string): Promise<Outcome> {
+  const url = await listening(program)
+  console.log(`It listens on ${url}; its API is described at ${url}/docs. The log is in ${join(data, 'log')}.\n`)
+  return (await release(url)) ? 'completed' : 'failed'
+}
+
+/** In a group of its own: a terminal sends Ctrl-C to all of ours, and from us it would be the second, which drains nothing. */
+const startProgram = (data: string): ChildProcess =>
+  spawn(process.execPath, [join(root, 'src/main.ts'), 'start', '--port', '0', '--data', data, '--log-level', 'warn'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  })
+
+/** More signals change nothing: npm passes on the Ctrl-C that the terminal has sent already. */
+const stopAsked = (): Promise<Signal> =>
+  new Promise((resolve) => {
+    for (const signal of SIGNALS) process.on(signal, resolve)
+  })
+
+async function leave(data: string, keep: boolean): Promise<void> {
+  if (keep) {
+    console.log(`\nThe log is in ${join(data, 'log')}; to look around:\n  npm start -- --data ${data}`)
+    return
+  }
+  await rm(data, { recursive: true, force: true })
+  console.log(
+    `\nThe log was in ${join(data, 'log')} and is removed. To keep it and look around:\n  npm run demo -- --keep`,
+  )
 }
 
 /** Resolves with the address once the program says that it is ready. */
