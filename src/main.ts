@@ -51,6 +51,7 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   handlers: 'modules with handlers of your own, separated by commas (none)',
   concurrency: 'how many attempts its worker runs at once (16)',
   allowOutbound: 'private hosts or CIDRs that http stages may reach, separated by commas (none)',
+  keepWorkHours: 'how long the working directory of a run is kept after its end, hours (24)',
   logLevel: 'trace, debug, info, warn, error, fatal or silent (info)',
   leaseMs: 'how long an attempt is its worker’s without a heartbeat, milliseconds (30000)',
   heartbeatMs: 'time between heartbeats, milliseconds (500)',

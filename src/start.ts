@@ -19,7 +19,9 @@ import { createQueries } from './queries/create-queries.ts'
 import { createHttpHandler } from './workers/handlers/http.ts'
 import { loadHandlers } from './workers/handlers/load.ts'
 import { reapLeftovers } from './workers/handlers/processes.ts'
+import { removeLeftoverFiles } from './workers/handlers/script-files.ts'
 import { createShellHandler } from './workers/handlers/shell.ts'
+import { tidyWorkspaces } from './workers/handlers/workspaces.ts'
 
 /** How long running attempts may take to finish after SIGTERM. */
 const DRAIN_GRACE_MS = 10_000
@@ -135,7 +137,7 @@ async function startRoles(
     started.push({ name: 'reactors', stop: () => reactors.stop() })
     await reactors.ready
   }
-  if (roles.has('worker')) started.push(startWorker(app, config, directory, handlers))
+  if (roles.has('worker')) await startWorker(app, config, directory, handlers, started, logger)
   const ready = readiness(ports, () => isHealthy(pool))
   const address = roles.has('api') ? await listen(app, config, logger, started, ready) : ''
   return { app, ports, address }
@@ -171,12 +173,18 @@ async function startDatabase(
   return url
 }
 
-function startWorker(app: App, config: Config, directory: DataDirectory, loaded: readonly Handler[]): Stoppable {
-  const shell = createShellHandler({
-    workDir: join(config.data, 'work'),
-    instance: directory.instance,
-    environment: scriptEnvironment(),
-  })
+async function startWorker(
+  app: App,
+  config: Config,
+  directory: DataDirectory,
+  loaded: readonly Handler[],
+  started: Stoppable[],
+  logger: Logger,
+): Promise<void> {
+  const workDir = join(config.data, 'work')
+  // What a script has locked away is in nobody's way.
+  await removeLeftoverFiles(workDir).catch((err) => logger.warn({ err }, 'cannot remove the files of old attempts'))
+  const shell = createShellHandler({ workDir, instance: directory.instance, environment: scriptEnvironment() })
   const all = [shell, createHttpHandler({ allowPrivate: config.allowOutbound }), ...loaded]
   const limits = config.queues.flatMap(({ name, limit }) => (limit === undefined ? [] : [[name, limit] as const]))
   const worker = app.startWorker({
@@ -186,7 +194,10 @@ function startWorker(app: App, config: Config, directory: DataDirectory, loaded:
     concurrency: config.concurrency,
     perQueue: Object.fromEntries(limits),
   })
-  return { name: 'worker', stop: () => worker.drain(DRAIN_GRACE_MS) }
+  started.push({ name: 'worker', stop: () => worker.drain(DRAIN_GRACE_MS) })
+  const keepMs = config.keepWorkHours * 3_600_000
+  const tidying = tidyWorkspaces({ workDir, keepMs, endedAt: app.history.endedAt, clock: app.clock, logger })
+  started.push({ name: 'working directories', stop: () => tidying.stop() })
 }
 
 async function listen(

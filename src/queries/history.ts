@@ -11,7 +11,15 @@ export interface History {
   events(namespace: string, id: string, from: number, limit: number): Promise<readonly RecordedEvent[] | undefined>
   /** The run as it was after the event at `revision`; as it is now without one. */
   stateAt(namespace: string, id: string, revision?: number): Promise<ExecutionView | undefined>
+  /** When the run ended, of whatever namespace; `undefined` while it goes on. */
+  endedAt(id: string): Promise<string | undefined>
 }
+
+const ends: readonly RecordedEvent['type'][] = [
+  'ExecutionCompleted',
+  'ExecutionFailed',
+  'ExecutionCancelled',
+] satisfies ExecutionEvent['type'][]
 
 export function createHistory(store: EventStore): History {
   return {
@@ -29,6 +37,13 @@ export function createHistory(store: EventStore): History {
       for await (const events of store.readStream(executionStream(id), limit))
         for (const event of events) view = fold(view, event as RecordedEvent<ExecutionEvent>)
       return view && view.namespace === namespace ? present(view) : undefined
+    },
+
+    async endedAt(id) {
+      let last: RecordedEvent | undefined
+      const newest = { direction: 'backwards', limit: 1 } as const
+      for await (const [event] of store.readStream(executionStream(id), newest)) last = event
+      return last && ends.includes(last.type) ? last.at : undefined
     },
   }
 }

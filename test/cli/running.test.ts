@@ -1,5 +1,5 @@
 // A whole program: how it starts beside another, what signals do, and that bin/millrace adds nothing of its own.
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -26,6 +26,19 @@ async function addressOf(program: Program): Promise<string> {
 }
 
 const statusOf = async (url: string): Promise<number> => (await fetch(`${url}/health/ready`)).status
+
+/** Registers a workflow of these stages, runs it, and answers with the id of the run once it has ended. */
+async function runToItsEnd(api: string, stages: string): Promise<string> {
+  const yaml = { 'content-type': 'application/yaml' }
+  await fetch(`${api}/workflows/packing`, { method: 'PUT', headers: yaml, body: `name: packing\n${stages}\n` })
+  const json = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ workflow: 'packing' })
+  const started = await fetch(`${api}/executions`, { method: 'POST', headers: json, body })
+  const { id } = (await started.json()) as { id: string }
+  const state = async () => ((await (await fetch(`${api}/executions/${id}/state`)).json()) as { status: string }).status
+  await vi.waitFor(async () => expect(await state()).toBe('completed'), { timeout: 10_000 })
+  return id
+}
 
 describe('millrace start', () => {
   it('picks a port, drains on SIGTERM and ends with 0; a second program leaves it alone', async () => {
@@ -62,6 +75,25 @@ describe('millrace start', () => {
     // Each line is JSON whose every member stands there once.
     expect(next.errors.join('\n')).toContain('stopped the PostgreSQL')
     for (const line of next.errors) expect(JSON.stringify(JSON.parse(line))).toBe(line)
+  })
+
+  it('removes at its start what a killed one left of attempts, and what is old of the work of runs', async () => {
+    const killed = start()
+    const api = `${await addressOf(killed)}/v1/default`
+    const id = await runToItsEnd(api, "stages: { build: { uses: shell, with: { run: 'echo built > package' } } }")
+    const [work, attempts] = [join(data, 'work', id), join(data, 'work/.attempts')]
+    expect(readdirSync(work)).toEqual(['package'])
+    mkdirSync(join(attempts, 'a-left'))
+    await killed.stop('SIGKILL')
+    const next = start()
+    await addressOf(next)
+    expect(existsSync(attempts)).toBe(false)
+    await next.stop('SIGTERM')
+    expect(readdirSync(work)).toEqual(['package'])
+    const last = start('--keep-work-hours', '0')
+    await addressOf(last)
+    await vi.waitFor(() => expect(existsSync(work)).toBe(false), { timeout: 5_000 })
+    expect(await last.stop('SIGTERM')).toEqual({ code: 0, signal: null })
   })
 
   it('drains when it is told to end while it starts', async () => {

@@ -10,6 +10,7 @@ import { invalidInput } from '../../sdk/parse-input.ts'
 import { parseJsonDocument } from './json-document.ts'
 
 const OUTPUT_LIMIT_BYTES = 256 * 1024
+const ATTEMPTS = '.attempts'
 
 export type AttemptFiles = {
   readonly script: string
@@ -24,7 +25,7 @@ export type AttemptFiles = {
  * Standard output and error are named pipes: those that Node makes are sockets, and `> /dev/stderr` fails on these.
  */
 export async function createAttemptFiles(workDir: string, script: string): Promise<AttemptFiles> {
-  const parent = join(workDir, '.attempts')
+  const parent = join(workDir, ATTEMPTS)
   await mkdir(parent, { recursive: true })
   const folder = await mkdtemp(join(parent, 'a-'))
   const files = {
@@ -38,6 +39,10 @@ export async function createAttemptFiles(workDir: string, script: string): Promi
   await promisify(execFile)('mkfifo', [files.stdout, files.stderr])
   return files
 }
+
+/** Removes what attempts left that a crash cut short; only for who knows that none is under way. */
+export const removeLeftoverFiles = (workDir: string): Promise<void> =>
+  rm(join(workDir, ATTEMPTS), { recursive: true, force: true })
 
 /** The directory that all stages of one run share, or the folder `cwd` inside it. */
 export async function enterWorkspace(workDir: string, executionId: string, cwd: string): Promise<string> {
