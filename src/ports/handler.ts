@@ -21,11 +21,12 @@ export type StageContext<I = { readonly [key: string]: Json }> = {
 
 export type StopReason = 'cancelled' | 'timeout' | 'lease-lost' | 'shutdown'
 
-/** Runs the attempts of stages that `uses` its name; resolves with the stage's output, throws `StageFailure` or anything else. */
+/**
+ * Runs the attempts of stages that `uses` its name; resolves with the stage's output, throws `StageFailure` or anything
+ * else. It checks its input itself: what does not fit is code `INPUT_INVALID`, not retryable.
+ */
 export interface Handler {
   readonly name: string
-  /** Checks `with` once, before `run`; throws `StageFailure` with code `INPUT_INVALID`. */
-  parse?(input: { readonly [key: string]: Json }): unknown
   run(context: StageContext): Promise<Json | undefined>
 }
 

@@ -1,10 +1,11 @@
 import type { z } from 'zod'
 import type { Json } from '../domain/message.ts'
+import { handlerNamePattern, handlerNameRule } from '../domain/workflow/handler-names.ts'
 import type { Handler, StageContext } from '../ports/handler.ts'
 import { parseInput } from './parse-input.ts'
 
 export type HandlerDefinition<S extends z.ZodType> = {
-  /** What a stage `uses`: lower case letters, digits and hyphens, at most 64. */
+  /** What a stage `uses`: at most 63 lower-case letters, digits and hyphens. */
   readonly name: string
   /** Checks the stage's `with`; `run` gets what it yields. */
   readonly input: S
@@ -17,13 +18,10 @@ export type HandlerDefinition<S extends z.ZodType> = {
 
 /** Makes a handler of its definition; export it as the default of a module and start Millrace with `--handlers <module>`. */
 export function defineHandler<S extends z.ZodType>(definition: HandlerDefinition<S>): Handler {
-  if (!/^[a-z][a-z0-9-]{0,63}$/.test(definition.name))
-    throw new TypeError(
-      `a handler's name is lower case letters, digits and hyphens, not ${JSON.stringify(definition.name)}`,
-    )
+  if (!handlerNamePattern.test(definition.name))
+    throw new TypeError(`${handlerNameRule}, not ${JSON.stringify(definition.name)}`)
   return {
     name: definition.name,
-    parse: (input) => parseInput(definition.input, input),
     run: async (context) => definition.run({ ...context, input: parseInput(definition.input, context.input) }),
   }
 }

@@ -64,6 +64,7 @@ describe('a redirect', () => {
     '//[::ffff:127.0.0.1]:PORT/',
     'file:///etc/passwd',
     'ftp://x/',
+    'http://user:secret@partner.test/',
   ])('to %s is refused', async (target) => {
     let reached = 0
     const inside = await serve((_, response) => {
@@ -103,10 +104,6 @@ describe('what only this machine can reach', () => {
     'http://[::ffff:127.0.0.1]:PORT/',
     'http://[::ffff:7f00:1]:PORT/',
     'http://[::127.0.0.1]:PORT/',
-    'http://user@127.0.0.1:PORT/',
-    'http://user:secret@example.test/',
-    'file:///etc/passwd',
-    'unix:/var/run/docker.sock',
   ])('is refused as %s', async (target) => {
     let reached = 0
     const port = await serve((_, response) => {

@@ -13,7 +13,7 @@ describe('a request', () => {
     const port = await serve(echo)
     const output = await call({
       url: `http://127.0.0.1:${port}/a?b=c`,
-      method: 'post',
+      method: 'POST',
       headers: { 'X-Trace': 'yes' },
       body: { a: [1, null] },
     })
@@ -34,7 +34,9 @@ describe('a request', () => {
 
   it.each<[{ [key: string]: Json }, string]>([
     [{}, 'url:'],
-    [{ url: 'not a url' }, 'URL'],
+    [{ url: 'not a url' }, 'url: expected an address'],
+    [{ url: 'file:///etc/passwd' }, 'url: expected an address'],
+    [{ url: 'http://user:secret@a.test' }, 'url: an address must not hold a user name'],
     [{ url: 'http://a.test', method: 'TRACE' }, 'method:'],
     [{ url: 'http://a.test', headers: { Host: 'b' } }, 'headers.Host:'],
     [{ url: 'http://a.test', headers: { 'x-a': 'a\r\nb: c' } }, 'headers.x-a:'],

@@ -81,11 +81,14 @@ describe('what a script gets', () => {
   it.each<[{ [key: string]: Json }, string]>([
     [{}, 'run:'],
     [{ run: 'true', shell: 'zsh' }, 'shell'],
-    [{ run: 'true', env: { 'A B': '1' } }, 'env.A B: must be a name'],
+    [{ run: 'true', env: { 'A B': '1' } }, 'env.A B: a variable is named'],
     [{ run: 'true', env: { MILLRACE_ATTEMPT: '7' } }, 'must not start with MILLRACE_'],
     [{ run: 'true', env: { A: '\0' } }, 'U+0000'],
-    [{ run: 'true', grace: '1 week' }, 'grace: must be'],
+    [{ run: 'true', grace: '1 week' }, 'grace: expected a duration'],
     [{ run: 'true', grace: 10 }, 'grace:'],
+    [{ run: 'true', grace: '11m' }, 'grace: at most 10m'],
+    [{ run: '#'.repeat(65_537) }, 'run:'],
+    [{ run: 'true', cwd: 'a'.repeat(1_025) }, 'cwd:'],
     [{ run: 'true', cwd: 'missing' }, 'cwd: there is no'],
   ])('refuses %j', async (input, where) => {
     const error = await stageFailure(shellStage(input).run())
@@ -158,7 +161,7 @@ describe('the output', () => {
     ['ln -s /etc/hostname "$MILLRACE_OUTPUT"', 'OUTPUT_INVALID'],
     ['(echo -n \'"\'; head -c 262144 /dev/zero | tr "\\0" x; echo \'"\') > "$MILLRACE_OUTPUT"', 'OUTPUT_TOO_LARGE'],
   ])('of %s is refused as %s', async (run, code) => {
-    expect(await stageFailure(shellStage(run).run())).toMatchObject({ code })
+    expect(await stageFailure(shellStage(run).run())).toMatchObject({ code, retryable: false })
   })
 })
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Json } from '../../src/domain/message.ts'
-import { faultsOf, shell, workflow } from '../support/documents.ts'
+import { faultsOf, type Members, shell, workflow } from '../support/documents.ts'
 
 describe('a fault at its place', () => {
   test.each<[string, Json, string]>([
@@ -28,7 +28,7 @@ describe('a fault at its place', () => {
     ['no attempts', workflow({ a: shell({ retry: { maxAttempts: 0 } }) }), '/stages/a/retry/maxAttempts Too small'],
     [
       'a limit below the first pause',
-      workflow({ a: shell() }, { retry: { backoff: { initial: '2m', max: '1m' } } }),
+      workflow({ a: shell() }, { retry: { maxAttempts: 2, backoff: { initial: '2m', max: '1m' } } }),
       '/retry/backoff/max `initial` is longer than `max`',
     ],
     ['a trigger of our own', workflow({ a: shell({ trigger: 'some' }) }), '/stages/a/trigger expected one of'],
@@ -152,6 +152,47 @@ describe('a fault at its place', () => {
   })
   test('a script of a handler of one’s own may hold expressions', () => {
     expect(faultsOf(workflow({ a: { uses: 'python', with: { run: '${{ input.x }}' } } }))).toEqual([])
+  })
+})
+
+describe('without effect', () => {
+  const backoff = { type: 'fixed', initial: '5s' }
+  const said = '`backoff` has no effect where there is one attempt, as by default; say `maxAttempts`'
+  const nap: Members = { uses: 'wait', with: { duration: '1s' } }
+  test.each<[string, Json, string]>([
+    ['timeout', '5m', 'it takes as long as its `with` says, and at most the timeout of the workflow'],
+    ['retry', { maxAttempts: 2 }, 'it has no attempts that could fail'],
+    ['retry', { backoff }, 'it has no attempts that could fail'],
+    ['queue', 'linux', 'no worker runs it'],
+  ])('`%s` of a wait, as %j', (member, value, why) => {
+    expect(faultsOf(workflow({ a: { ...nap, [member]: value } }))).toEqual([
+      `/stages/a/${member} \`${member}\` has no effect on a wait: ${why}`,
+    ])
+  })
+  test('what a wait has in common with the other stages is no fault of its own', () => {
+    expect(faultsOf(workflow({ a: nap, b: shell() }, { timeout: '5m', retry: { maxAttempts: 2, backoff } }))).toEqual(
+      [],
+    )
+  })
+  test.each<[string, Json]>([
+    ['/stages/a/retry/backoff', workflow({ a: shell({ retry: { backoff } }) })],
+    [
+      '/stages/a/retry/backoff',
+      workflow({ a: shell({ retry: { backoff, maxAttempts: 1 } }) }, { retry: { maxAttempts: 2 } }),
+    ],
+    ['/retry/backoff', workflow({ a: shell() }, { retry: { backoff } })],
+    [
+      '/retry/backoff',
+      workflow({ a: shell({ retry: { maxAttempts: 1 } }), b: nap }, { retry: { backoff, maxAttempts: 2 } }),
+    ],
+  ])('pauses between attempts that there are not, at %s of %j', (pointer, document) => {
+    expect(faultsOf(document)).toEqual([`${pointer} ${said}`])
+  })
+  test.each<[Json]>([
+    [workflow({ a: shell({ retry: { maxAttempts: 2 } }) }, { retry: { backoff } })],
+    [workflow({ a: shell({ retry: { backoff } }) }, { retry: { maxAttempts: 2 } })],
+  ])('attempts and pauses may be said in two places: %j', (document) => {
+    expect(faultsOf(document)).toEqual([])
   })
 })
 

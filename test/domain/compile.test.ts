@@ -67,11 +67,12 @@ describe('compiling', () => {
     expect(shared?.retry).toEqual({ maxAttempts: 3, backoff })
   })
   test('a first pause above the default limit raises the limit', () => {
-    expect(onlyStage(shell({ retry: { backoff: { initial: '5m' } } })).retry.backoff.maxMs).toBe(300_000)
+    expect(onlyStage(shell({ retry: { maxAttempts: 2, backoff: { initial: '5m' } } })).retry.backoff.maxMs).toBe(
+      300_000,
+    )
   })
   test('a wait is not cut short by the default timeout', () => {
     expect(onlyStage({ uses: 'wait', with: { duration: '2h' } }).timeoutMs).toBe(86_400_000)
-    expect(onlyStage({ uses: 'wait', with: { duration: '2h' }, timeout: '3h' }).timeoutMs).toBe(10_800_000)
   })
   test.each([
     ['true', 'true'],

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { reservedHandlerNames } from '../../src/domain/workflow/handler-names.ts'
 import { loadHandlers } from '../../src/workers/handlers/load.ts'
 import { stageContext } from '../support/stage-context.ts'
 
@@ -34,7 +35,7 @@ describe('loading', () => {
   it('takes the example, by a path relative to where the program runs', async () => {
     const [example] = await loadHandlers(['examples/handlers/check-links.ts'])
     expect(example?.name).toBe('check-links')
-    expect(() => example?.parse?.({ file: 7 })).toThrow('file:')
+    await expect(example?.run(stageContext({ file: 7 }).context)).rejects.toThrow('file:')
   })
 
   it.each<[string, string, string]>([
@@ -49,10 +50,13 @@ describe('loading', () => {
     ['nested.mjs', `export default [[${handler('deep')}]]`, 'neither a handler'],
     ['nameless.mjs', 'export default { run() {} }', 'needs a name'],
     ['loud.mjs', `export default ${handler('LOUD')}`, 'needs a name'],
-    ['parse.mjs', 'export default { name: "x", run() {}, parse: 1 }', 'parse of "x"'],
+    ['long.mjs', `export default ${handler('a'.repeat(64))}`, 'needs a name'],
     ['twice.mjs', `export default [${handler('same')}, ${handler('same')}]`, 'named "same" already'],
-    ['taken.mjs', `export default ${handler('shell')}`, 'built-in'],
-    ['later.mjs', `export default ${handler('approval')}`, 'built-in'],
+    ...reservedHandlerNames.map((name): [string, string, string] => [
+      `own-${name}.mjs`,
+      `export default ${handler(name)}`,
+      'built-in',
+    ]),
   ])('refuses %s in one line', async (name, source, what) => {
     const given = source === '' ? (name.endsWith('.mjs') ? join(dir, name) : name) : module(name, source)
     const error = await loadHandlers([given]).then(
@@ -86,6 +90,6 @@ describe('outputs of loaded handlers', () => {
     ['very-deep', '() => { let a = []; for (let i = 0; i < 1e5; i++) a = [a]; return a }', 'OUTPUT_INVALID'],
     ['large', '() => "x".repeat(262144)', 'OUTPUT_TOO_LARGE'],
   ])('that are not are refused: %s', async (name, run, code) => {
-    await expect(outputOf(name, run)).rejects.toMatchObject({ error: { code } })
+    await expect(outputOf(name, run)).rejects.toMatchObject({ error: { code, retryable: false } })
   })
 })

@@ -48,6 +48,11 @@ export const rooms: readonly Row[] = [
   ],
   ['src/cli/', ['node:*'], 'it talks HTTP, as any client would'],
   ['src/sdk/', ['src/ports/', 'type:src/domain/', 'zod']],
+  [
+    'src/sdk/define-handler.ts',
+    ['src/sdk/', 'src/ports/', 'type:src/domain/', 'src/domain/workflow/handler-names.ts', 'zod'],
+    'a handler is named as stages name it',
+  ],
   ['src/sdk/parse-input.ts', ['src/ports/', 'src/domain/bounded-text.ts', 'zod'], 'errors in the log are bounded'],
 
   ['src/config.ts', ['zod', 'node:net', 'node:path']],

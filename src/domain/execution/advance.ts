@@ -1,6 +1,7 @@
 // What follows from a stage's end: which stages become ready, which never will, and when the run is over.
+import { boundedText } from '../bounded-text.ts'
 import type { Json } from '../message.ts'
-import { parseDurationMs, parseInstantMs } from '../workflow/units.ts'
+import { resolvedInputs } from '../workflow/builtin-inputs.ts'
 import type { ExecutionEvent, Recovery, StageError } from './events.ts'
 import { ExpressionFailed, type ExpressionScope, evaluateCondition } from './expression.ts'
 import { classify } from './failure.ts'
@@ -159,7 +160,9 @@ export function schedule(draft: Draft, index: number, attempt: number): number[]
     const input = resolveValues(stage.with, scopeOf(draft.state)) as { [key: string]: Json }
     if (input !== stage.with) assertBounded(input)
     const { id, queue, uses: handler, timeoutMs } = stage
-    const wakeAt = handler === 'wait' ? wakeTime(input, draft.at) : undefined
+    const wake: Wake = handler === 'wait' ? wakeTime(input, draft.at) : {}
+    if ('invalid' in wake)
+      return fail(draft, index, attempt - 1, { code: 'INPUT_INVALID', message: wake.invalid, retryable: false })
     draft.emit({
       type: 'StageScheduled',
       data: {
@@ -170,7 +173,7 @@ export function schedule(draft: Draft, index: number, attempt: number): number[]
         input,
         timeoutMs,
         priority: run.priority,
-        ...(wakeAt === undefined ? {} : { wakeAt }),
+        ...wake,
       },
     })
     return []
@@ -194,16 +197,17 @@ function failedExpression(draft: Draft, index: number, attempt: number, error: u
   return fail(draft, index, attempt, { code: 'EXPRESSION_FAILED', message: error.message, retryable: false })
 }
 
-function wakeTime({ duration, until }: { readonly [key: string]: Json }, at: string): string {
-  const delayMs = typeof duration === 'string' ? parseDurationMs(duration) : undefined
-  const time =
-    delayMs !== undefined ? Date.parse(at) + delayMs : typeof until === 'string' ? parseInstantMs(until) : undefined
-  if (time !== undefined) return new Date(time).toISOString()
-  const given = JSON.stringify({ duration, until })
-  throw new ExpressionFailed(
-    given,
-    'wait needs a duration such as 5m, or a time with its offset such as 2026-01-31T08:00:00Z',
-  )
+type Wake = { readonly wakeAt?: string } | { readonly invalid: string }
+
+/** The end of a wait, or what is wrong with its values. Says where that is, never what stands there: it may be a secret. */
+function wakeTime(input: { readonly [key: string]: Json }, at: string): Wake {
+  const { data, error } = resolvedInputs.wait.safeParse(input)
+  if (error) {
+    const faults = error.issues.map(({ path, message }) => `${['with', ...path].join('.')}: ${message}`)
+    return { invalid: boundedText(faults.join('; '), 4_096) }
+  }
+  const { duration = 0, until = Date.parse(at) + duration } = data
+  return { wakeAt: new Date(until).toISOString() }
 }
 
 /** `stages` is made only when an expression asks for it: most stages have none, and it costs as much as the graph is large. */

@@ -1,4 +1,5 @@
 import { parseStream, type RecordedEvent } from '../message.ts'
+import { MAX_GRACE_MS } from '../workflow/builtin-inputs.ts'
 import type { ExecutionEvent } from './events.ts'
 
 /** What the timekeeper does when a timer is due; each command is decided again by the aggregate, so early or double is harmless. */
@@ -20,10 +21,10 @@ export type Timer = {
 export type TimerChange = { readonly set: Timer } | { readonly clear: string }
 
 /**
- * The worker ends an attempt at its timeout, and a script may take its whole `grace`, at most 10 minutes, to end; only if
+ * The worker ends an attempt at its timeout, and a script may take its whole `grace` to end; only if
  * that has not happened by then is the attempt ended from outside. A worker that is gone shows by its lease long before.
  */
-const WORKER_MARGIN_MS = 11 * 60_000
+const WORKER_MARGIN_MS = MAX_GRACE_MS + 60_000
 
 /** The timers that an event sets and clears. */
 export function timerChanges(event: RecordedEvent<ExecutionEvent>): readonly TimerChange[] {

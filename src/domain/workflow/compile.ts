@@ -2,10 +2,11 @@ import { createGraph, validateGraph } from '../execution/graph.ts'
 import type { Json } from '../message.ts'
 import type { Fault } from '../rejected.ts'
 import type { Backoff, CompiledStage, CompiledWorkflow, RetryPolicy } from './definition.ts'
-import { faultsBySchema, keyFaults } from './document-faults.ts'
+import { faultsBySchema, isMembers, keyFaults } from './document-faults.ts'
+import { ineffectiveInWorkflow } from './no-effect.ts'
 import type { StageDocument, WorkflowDocument } from './schema.ts'
 import { workflowSchema } from './schema.ts'
-import { conditionOf, graphStages, isMembers, stageFaults } from './stage-faults.ts'
+import { conditionOf, graphStages, stageFaults } from './stage-faults.ts'
 import { unsupportedInWorkflow } from './unsupported.ts'
 
 export type Compilation =
@@ -44,11 +45,11 @@ function meaningFaults(document: { readonly [key: string]: Json }): readonly Fau
   const stages = graphStages(document.stages)
   const graphFaults = validateGraph(stages).map((fault) => placed(fault, document.stages))
   const graph = graphFaults.length === 0 ? createGraph(stages) : undefined
-  const around = { ids: new Set(stages.map(({ id }) => id)), graph }
+  const around = { workflow: document, ids: new Set(stages.map(({ id }) => id)), graph }
   const inStages = Object.entries(document.stages).flatMap(([id, stage]) =>
     isMembers(stage) ? [...stageFaults(id, stage, around)] : [],
   )
-  return [...unsupported, ...graphFaults, ...inStages]
+  return [...unsupported, ...ineffectiveInWorkflow(document), ...graphFaults, ...inStages]
 }
 
 /** `needs` with one name may stand without a list; then there is no first item to point at. */
@@ -89,7 +90,7 @@ function stageOf(id: string, stage: StageDocument, retry: StageDocument['retry']
     with: (stage.with ?? {}) as { readonly [key: string]: Json },
     retry: retryOf(stage.retry, retry),
     // A wait says itself how long it takes; an hour would cut short what it is for.
-    timeoutMs: stage.timeout ?? (stage.uses === 'wait' ? runTimeoutMs : defaults.stageTimeoutMs),
+    timeoutMs: stage.uses === 'wait' ? runTimeoutMs : (stage.timeout ?? defaults.stageTimeoutMs),
   }
 }
 

@@ -2,6 +2,11 @@ import type * as z from 'zod'
 import type { Json } from '../message.ts'
 import type { Fault } from '../rejected.ts'
 
+export type Members = { readonly [key: string]: Json }
+
+export const isMembers = (value: Json | undefined): value is { [key: string]: Json } =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
 const forbiddenKeys = new Set(['__proto__', 'constructor', 'prototype'])
 
 /** A JSON pointer (RFC 6901) to what `keys` lead to. */
@@ -29,6 +34,9 @@ function faultsOf(issue: z.core.$ZodIssue, at: readonly PropertyKey[]): readonly
     return [{ pointer: pointerTo(path), message: issue.issues.map(({ message }) => message).join('; ') }]
   if (issue.code === 'invalid_type' && issue.input === undefined)
     return [{ pointer: pointerTo(path), message: 'is required' }]
+  // Of alternatives that have no message in common the first is what is meant; the others stand for an expression.
+  const [meant] = issue.code === 'invalid_union' ? issue.errors : []
+  if (meant && issue.message === 'Invalid input') return meant.flatMap((inner) => faultsOf(inner, path))
   return [{ pointer: pointerTo(path), message: issue.message.replace(/^Invalid (input|option): /, '') }]
 }
 

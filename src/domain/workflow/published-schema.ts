@@ -1,5 +1,8 @@
 import * as z from 'zod'
-import { handlerSchemas, workflowSchema } from './schema.ts'
+import { writtenInputs } from './builtin-inputs.ts'
+import { builtinHandlers } from './handler-names.ts'
+import { withoutEffect } from './no-effect.ts'
+import { workflowSchema } from './schema.ts'
 
 type JsonSchema = { [key: string]: unknown }
 
@@ -12,10 +15,13 @@ const inputSide = (schema: z.ZodType): JsonSchema => {
 export function publishedSchema(): JsonSchema {
   const schema = z.toJSONSchema(workflowSchema, { io: 'input' }) as JsonSchema
   const stage = (schema as { properties: { stages: { additionalProperties: JsonSchema } } }).properties.stages
-  stage.additionalProperties.allOf = Object.entries(handlerSchemas).map(([handler, given]) => ({
-    if: { properties: { uses: { const: handler } }, required: ['uses'] },
-    // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema.
-    then: { properties: { with: inputSide(given) }, required: ['with'] },
-  }))
+  stage.additionalProperties.allOf = builtinHandlers.map((handler) => {
+    const refused = Object.fromEntries(Object.keys(withoutEffect[handler]).map((member) => [member, false]))
+    return {
+      if: { properties: { uses: { const: handler } }, required: ['uses'] },
+      // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema.
+      then: { properties: { with: inputSide(writtenInputs[handler]), ...refused }, required: ['with'] },
+    }
+  })
   return schema
 }

@@ -1,19 +1,20 @@
 import { checkCondition, stagesNamedBy } from '../execution/expression.ts'
 import type { GraphStage, WorkflowGraph } from '../execution/graph.ts'
 import { expressionsIn } from '../execution/template.ts'
-import type { Json } from '../message.ts'
 import type { Fault } from '../rejected.ts'
-import { faultsBySchema, pointerTo } from './document-faults.ts'
-import { handlerSchemas, namePattern, stageSchema } from './schema.ts'
+import { writtenInputs } from './builtin-inputs.ts'
+import { faultsBySchema, isMembers, type Members, pointerTo } from './document-faults.ts'
+import { isBuiltin } from './handler-names.ts'
+import { ineffectiveInStage } from './no-effect.ts'
+import { namePattern, stageSchema } from './schema.ts'
 import { unsupportedInStage } from './unsupported.ts'
 
-type Members = { readonly [key: string]: Json }
-
-/** What the checks below know of the other stages; there is no graph while that has faults of its own. */
-export type Surroundings = { readonly ids: ReadonlySet<string>; readonly graph: WorkflowGraph | undefined }
-
-export const isMembers = (value: Json | undefined): value is { [key: string]: Json } =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
+/** What the checks below know besides the stage; there is no graph while that has faults of its own. */
+export type Surroundings = {
+  readonly workflow: Members
+  readonly ids: ReadonlySet<string>
+  readonly graph: WorkflowGraph | undefined
+}
 
 /** The names in `needs`, as far as it is what it should be; the schema reports what is not. */
 function needsIn(stage: Members): readonly string[] {
@@ -29,6 +30,7 @@ export function stageFaults(id: string, stage: Members, around: Surroundings): r
   return [
     ...shape,
     ...unsupportedInStage(stage, pointer),
+    ...ineffectiveInStage(stage, pointer, around.workflow),
     ...withFaults(stage, ['stages', id, 'with']),
     ...whenFaults(id, stage, around),
     ...expressionFaults(id, stage, around),
@@ -36,15 +38,8 @@ export function stageFaults(id: string, stage: Members, around: Surroundings): r
 }
 
 function withFaults(stage: Members, at: readonly string[]): readonly Fault[] {
-  const known = Object.entries(handlerSchemas).find(([name]) => name === stage.uses)
-  if (!known || (stage.with !== undefined && !isMembers(stage.with))) return []
-  const [handler, schema] = known
-  const given = isMembers(stage.with) ? stage.with : {}
-  const faults = faultsBySchema(schema, given, at)
-  if (handler !== 'shell' || typeof given.run !== 'string' || !given.run.includes('${{')) return faults
-  const message =
-    'a script gets values through its environment alone: put the expression into `env`, and use the variable here'
-  return [...faults, { pointer: pointerTo([...at, 'run']), message }]
+  if (!isBuiltin(stage.uses) || (stage.with !== undefined && !isMembers(stage.with))) return []
+  return faultsBySchema(writtenInputs[stage.uses], isMembers(stage.with) ? stage.with : {}, at)
 }
 
 /** `when` as the expression it is, whether or not it was wrapped in `${{ }}`. */

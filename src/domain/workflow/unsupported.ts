@@ -1,12 +1,10 @@
-import type { Json } from '../message.ts'
 import type { Fault } from '../rejected.ts'
-
-type Members = { readonly [key: string]: Json }
+import type { Members } from './document-faults.ts'
+import { plannedHandlers } from './handler-names.ts'
 
 /** Members that the syntax knows and nothing runs yet. They are refused: a part that is ignored would surprise in a run. */
 const inWorkflow = ['concurrency', 'labels', 'env', 'outputs']
 const inStage = ['matrix', 'env', 'resources', 'runsOn', 'compensate', 'continueOnError', 'fallback', 'outputs']
-const handlers = ['approval', 'gate', 'notify', 'pipeline', 'workflow', 'signal']
 
 const fault = (pointer: string, what: string): Fault => ({ pointer, message: `${what} is not supported yet` })
 
@@ -21,6 +19,6 @@ export function unsupportedInStage(stage: Members, pointer: string): readonly Fa
   const faults = inStage
     .filter((member) => stage[member] !== undefined)
     .map((member) => fault(`${pointer}/${member}`, `\`${member}\` of a stage`))
-  const unknownYet = typeof stage.uses === 'string' && handlers.includes(stage.uses)
+  const unknownYet = plannedHandlers.some((planned) => planned === stage.uses)
   return unknownYet ? [...faults, fault(`${pointer}/uses`, `the handler \`${stage.uses}\``)] : faults
 }

@@ -1,8 +1,8 @@
 // Sends one HTTP request and makes the response the stage's output.
 import { type Dispatcher, request } from 'undici'
-import { z } from 'zod'
 import { boundedText } from '../../domain/bounded-text.ts'
 import type { Json } from '../../domain/message.ts'
+import { resolvedInputs } from '../../domain/workflow/builtin-inputs.ts'
 import { type Handler, type StageContext, StageFailure } from '../../ports/handler.ts'
 import { parseInput } from '../../sdk/parse-input.ts'
 import { nextHop, type Outgoing, redactor } from './http-request.ts'
@@ -13,47 +13,17 @@ import { stopped } from './stage-error.ts'
 const REDIRECT_LIMIT = 5
 const EXCERPT_LENGTH = 500
 
-/** They belong to the connection or follow from the request itself. */
-const OWN_HEADERS =
-  /^(host|connection|content-length|transfer-encoding|upgrade|te|trailer|keep-alive|expect|proxy-.*)$/i
-const status = z.int().min(100).max(599)
-
-/** `with` of an http stage. A body that isn't text is sent as JSON; `expect` is any 2xx where it isn't given. */
-const httpInput = z.strictObject({
-  url: z.string().min(1).max(8_192),
-  method: z
-    .string()
-    .toUpperCase()
-    .pipe(z.enum(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']))
-    .default('GET'),
-  headers: z
-    .record(
-      z
-        .string()
-        .regex(/^[!#$%&'*+\-.^_`|~\w]{1,256}$/, 'must be the name of a header')
-        .refine((name) => !OWN_HEADERS.test(name), 'is a header that is set by itself'),
-      z
-        .string()
-        .max(8_192)
-        .regex(/^[\t\x20-\x7e]*$/, 'must be printable ASCII'),
-    )
-    .default({}),
-  body: z.json().optional(),
-  expect: z.union([status, z.array(status).min(1).max(50)]).optional(),
-})
-
 /** The output is `{ status, headers, body }`: a few headers by lower-case name; the body as JSON when its content type says so. */
 export function createHttpHandler(options: OutboundOptions): Handler {
   const outbound = createOutbound(options)
   return {
     name: 'http',
-    parse: (input) => toOutgoing(outbound, input),
     run: (context) => runHttp(outbound, context),
   }
 }
 
 function toOutgoing(outbound: Outbound, raw: StageContext['input']): Outgoing {
-  const { url, method, headers, body, expect } = parseInput(httpInput, raw)
+  const { url, method, headers, body, expect } = parseInput(resolvedInputs.http, raw)
   const typed = Object.keys(headers).some((name) => name.toLowerCase() === 'content-type')
   const type = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json'
   return {

@@ -3,11 +3,10 @@ import { existsSync } from 'node:fs'
 import { isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Json } from '../../domain/message.ts'
+import { handlerNamePattern, handlerNameRule, reservedHandlerNames } from '../../domain/workflow/handler-names.ts'
 import { type Handler, StageFailure } from '../../ports/handler.ts'
 import { parseJsonDocument } from './json-document.ts'
 
-/** Names that mean something in every workflow, also those of handlers that this worker doesn't run. */
-const BUILT_IN = ['shell', 'http', 'approval', 'wait', 'gate', 'notify', 'pipeline', 'workflow']
 const OUTPUT_LIMIT_BYTES = 256 * 1024
 
 /** A module of `--handlers` gives none; `message` is one line that names it and what is wrong. */
@@ -30,7 +29,7 @@ export async function loadHandlers(modules: readonly string[]): Promise<readonly
     const exported = await importDefault(module)
     for (const handler of Array.isArray(exported) ? exported : [exported]) {
       assertHandler(module, handler)
-      if (BUILT_IN.includes(handler.name))
+      if (reservedHandlerNames.includes(handler.name))
         throw fault(module, `the name "${handler.name}" belongs to a built-in handler`)
       const earlier = origins.get(handler.name)
       if (earlier !== undefined) throw fault(module, `"${earlier}" has a handler named "${handler.name}" already`)
@@ -54,19 +53,17 @@ async function importDefault(module: string): Promise<unknown> {
 }
 
 function assertHandler(module: string, candidate: unknown): asserts candidate is Handler {
-  const { name, run, parse } = (candidate ?? {}) as Partial<Record<keyof Handler, unknown>>
+  const { name, run } = (candidate ?? {}) as Partial<Record<keyof Handler, unknown>>
   if (typeof run !== 'function')
     throw fault(module, 'its default export is neither a handler (see defineHandler) nor a list of handlers')
-  if (typeof name !== 'string' || !/^[a-z][a-z0-9-]{0,63}$/.test(name))
-    throw fault(module, 'a handler needs a name of lower case letters, digits and hyphens')
-  if (parse !== undefined && typeof parse !== 'function') throw fault(module, `parse of "${name}" is not a function`)
+  if (typeof name !== 'string' || !handlerNamePattern.test(name))
+    throw fault(module, `a handler needs a name: ${handlerNameRule}`)
 }
 
 /** The log keeps outputs for good, so what isn't plain JSON stops here and not in a reader years later. */
 function withPlainOutput(handler: Handler): Handler {
   return {
     name: handler.name,
-    ...(handler.parse ? { parse: (input: { readonly [key: string]: Json }) => handler.parse?.(input) } : {}),
     run: async (context) => plainOutput(await handler.run(context)),
   }
 }
@@ -78,7 +75,8 @@ function plainOutput(output: unknown): Json {
     text = JSON.stringify(output) ?? 'null'
     plain = parseJsonDocument(text)
   } catch (error) {
-    throw new StageFailure({ code: 'OUTPUT_INVALID', message: `the output is not plain JSON: ${firstLine(error)}` })
+    const message = `the output is not plain JSON: ${firstLine(error)}`
+    throw new StageFailure({ code: 'OUTPUT_INVALID', message, retryable: false })
   }
   if (Buffer.byteLength(text) > OUTPUT_LIMIT_BYTES)
     throw new StageFailure({

@@ -97,7 +97,12 @@ async function readBounded(path: string): Promise<string> {
 }
 
 const invalidOutput = (why: string): StageFailure =>
-  new StageFailure({ code: 'OUTPUT_INVALID', message: `MILLRACE_OUTPUT is not usable JSON: ${why.slice(0, 300)}` })
+  new StageFailure({
+    code: 'OUTPUT_INVALID',
+    message: `MILLRACE_OUTPUT is not usable JSON: ${why.slice(0, 300)}`,
+    // The same script writes the same again.
+    retryable: false,
+  })
 
 const tooLarge = (): StageFailure =>
   new StageFailure({

@@ -1,10 +1,11 @@
 // Runs a script with bash, in a process group of its own, and leaves nothing of it behind.
 import { delimiter, resolve } from 'node:path'
-import { z } from 'zod'
+import type { z } from 'zod'
 import { boundedText } from '../../domain/bounded-text.ts'
 import type { Json } from '../../domain/message.ts'
+import { resolvedInputs } from '../../domain/workflow/builtin-inputs.ts'
 import { type Handler, type StageContext, StageFailure } from '../../ports/handler.ts'
-import { invalidInput, parseInput } from '../../sdk/parse-input.ts'
+import { parseInput } from '../../sdk/parse-input.ts'
 import { type Ended, runScript } from './script.ts'
 import { createAttemptFiles, enterWorkspace, readOutput } from './script-files.ts'
 
@@ -17,38 +18,7 @@ const TAIL_LINES = 20
 const TAIL_LINE_LENGTH = 500
 const MESSAGE_TAIL_LENGTH = 4_000
 
-const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
-
-/** `with` of a shell stage. Values reach the script through `env` alone; what is not text arrives as JSON. */
-const shellInput = z.strictObject({
-  run: z
-    .string()
-    .min(1)
-    .max(256 * 1024),
-  env: z
-    .record(
-      z
-        .string()
-        .regex(/^[A-Za-z_]\w{0,127}$/, 'must be a name of letters, digits and _')
-        .refine((name) => !name.startsWith('MILLRACE_'), 'must not start with MILLRACE_'),
-      z.json(),
-    )
-    .default({}),
-  /** A folder inside the run's working directory. */
-  cwd: z
-    .string()
-    .min(1)
-    .max(1_024)
-    .regex(/^[^\0]*$/)
-    .default('.'),
-  /** From SIGTERM to SIGKILL. */
-  grace: z
-    .string()
-    .regex(/^\d{1,9}(\.\d{1,3})?(ms|s|m|h|d)$/, 'must be a duration such as 500ms, 10s or 2m')
-    .transform((text) => Number.parseFloat(text) * unitMs[text.replace(/^[\d.]+/, '') as keyof typeof unitMs])
-    .optional(),
-})
-type ShellInput = z.output<typeof shellInput>
+type Variables = z.output<typeof resolvedInputs.shell>['env']
 
 export type ShellOptions = {
   /** Holds one directory for each execution. */
@@ -68,13 +38,12 @@ export type ShellOptions = {
 export function createShellHandler(options: ShellOptions): Handler {
   return {
     name: 'shell',
-    parse: (input) => parseInput(shellInput, input),
     run: (context) => runShell({ ...options, workDir: resolve(options.workDir) }, context),
   }
 }
 
 async function runShell(options: ShellOptions, context: StageContext): Promise<Json> {
-  const input = parseInput(shellInput, context.input)
+  const input = parseInput(resolvedInputs.shell, context.input)
   const cwd = await enterWorkspace(options.workDir, context.executionId, input.cwd)
   const files = await createAttemptFiles(options.workDir, input.run)
   try {
@@ -124,14 +93,10 @@ function pathOf({ PATH = '', npm_lifecycle_event: startedByNpm }: ShellOptions['
   return entries.filter((entry) => !ADDED_BY_NPM.test(entry)).join(delimiter)
 }
 
-function stringified(env: ShellInput['env']): Record<string, string> {
-  const entries = Object.entries(env).map(([name, value]) => {
-    const text = typeof value === 'string' ? value : JSON.stringify(value)
-    if (text.includes('\0')) throw invalidInput(`env.${name}: a variable can't hold the character U+0000`)
-    return [name, text] as const
-  })
-  return Object.fromEntries(entries)
-}
+const stringified = (env: Variables): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(env).map(([name, value]) => [name, typeof value === 'string' ? value : JSON.stringify(value)]),
+  )
 
 function keepTail(tail: string[], line: string): void {
   tail.push(line.slice(0, TAIL_LINE_LENGTH))

@@ -21,6 +21,9 @@ describe('wait', () => {
   it('takes a time, and fails on what is none', () => {
     const until = (text: string) => history(start(workflow([stage('nap', { uses: 'wait', with: { until: text } })])))[1]
     expect(until('2026-02-01T00:00:00+01:00')).toMatchObject({ data: { wakeAt: '2026-01-31T23:00:00.000Z' } })
-    expect(until('tomorrow')).toMatchObject({ type: 'StageFailed', data: { error: { code: 'EXPRESSION_FAILED' } } })
+    expect(until('tomorrow')).toMatchObject({
+      type: 'StageFailed',
+      data: { error: { code: 'INPUT_INVALID', retryable: false } },
+    })
   })
 })

@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import type { EventStore } from '../../../src/ports/event-store.ts'
+import { defineHandler } from '../../../src/sdk/define-handler.ts'
 import { ends, handlerOf, startEngine } from '../../support/engine.ts'
 import { stage, workflow } from '../../support/executions.ts'
 import { freshStore } from '../../support/stores.ts'
@@ -25,6 +27,26 @@ describe('from a start to an end', () => {
       ['a', { run: 'true' }],
       ['b', { run: 'x', got: 'a' }],
     ])
+    await engine.stop()
+  })
+
+  it('fails a stage for good whose values, resolved, are not what its handler takes', async () => {
+    const greeted: string[] = []
+    const handler = defineHandler({
+      name: 'greet',
+      input: z.object({ who: z.string() }),
+      run: ({ input }) => void greeted.push(input.who),
+    })
+    const engine = await startEngine(store, { handlers: [handler] })
+    const retry = { ...stage('a').retry, maxAttempts: 3 }
+    const greet = stage('a', { uses: 'greet', with: { who: '${{ input.who }}' }, retry })
+    const id = await engine.begin(workflow([greet]), { who: 7 })
+    await ends(engine, id, 'ExecutionFailed')
+    const failures = (await engine.history(id)).filter(({ type }) => type === 'StageFailed')
+    expect(failures.map(({ data }) => data)).toMatchObject([
+      { attempt: 1, error: { code: 'INPUT_INVALID', retryable: false, message: expect.stringContaining('who:') } },
+    ])
+    expect(greeted).toEqual([])
     await engine.stop()
   })
 

@@ -1,0 +1,45 @@
+import type { Fault } from '../rejected.ts'
+import { isMembers, type Members } from './document-faults.ts'
+import type { BuiltinHandler } from './handler-names.ts'
+
+/** What has no effect on the stages of a handler, and why. It is refused: who writes a member counts on it. */
+export const withoutEffect: { readonly [handler in BuiltinHandler]: { readonly [member: string]: string } } = {
+  shell: {},
+  http: {},
+  // The engine itself keeps the time of a wait.
+  wait: {
+    timeout: 'it takes as long as its `with` says, and at most the timeout of the workflow',
+    retry: 'it has no attempts that could fail',
+    queue: 'no worker runs it',
+  },
+}
+
+const retryIn = (holder: Members): Members => (isMembers(holder.retry) ? holder.retry : {})
+
+export function ineffectiveInStage(stage: Members, pointer: string, workflow: Members): readonly Fault[] {
+  const [handler, members] = Object.entries(withoutEffect).find(([name]) => name === stage.uses) ?? ['', {}]
+  const faults = Object.entries(members)
+    .filter(([member]) => stage[member] !== undefined)
+    .map(([member, why]) => ({
+      pointer: `${pointer}/${member}`,
+      message: `\`${member}\` has no effect on a ${handler}: ${why}`,
+    }))
+  const paused = stage.uses !== 'wait' && retryIn(stage).backoff !== undefined
+  return paused && !isRetried(stage, workflow) ? [...faults, pauseless(`${pointer}/retry/backoff`)] : faults
+}
+
+/** A backoff of the workflow has to be there for a stage at least. */
+export function ineffectiveInWorkflow(workflow: Members): readonly Fault[] {
+  if (retryIn(workflow).backoff === undefined) return []
+  const stages = isMembers(workflow.stages) ? Object.values(workflow.stages) : []
+  const isUsed = stages.some((stage) => isMembers(stage) && isRetried(stage, workflow))
+  return isUsed ? [] : [pauseless('/retry/backoff')]
+}
+
+const isRetried = (stage: Members, workflow: Members): boolean =>
+  stage.uses !== 'wait' && (retryIn(stage).maxAttempts ?? retryIn(workflow).maxAttempts ?? 1) !== 1
+
+const pauseless = (pointer: string): Fault => ({
+  pointer,
+  message: '`backoff` has no effect where there is one attempt, as by default; say `maxAttempts`',
+})
