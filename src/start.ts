@@ -224,7 +224,7 @@ function readiness({ refusing }: Connected, isDatabaseUp: () => Promise<boolean>
     return {
       ok: readModels && refused === undefined,
       checks: { readModels, eventLog: refused === undefined },
-      ...(refused === undefined ? {} : { reasons: { eventLog: `the last append was refused: ${refused}` } }),
+      ...(refused === undefined ? {} : { reasons: { eventLog: `the last write was refused: ${refused}` } }),
     }
   }
 }

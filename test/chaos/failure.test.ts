@@ -93,7 +93,7 @@ it('a full disk is not ready and says why, and is ready again once something was
       answer: { detail: expect.stringContaining('nothing was written') },
     })
     expect(ids.length).toBeGreaterThan(5)
-    const detail = 'not ready yet: eventLog (the last append was refused: database or disk is full)'
+    const detail = 'not ready yet: eventLog (the last write was refused: database or disk is full)'
     expect(await ready()).toMatchObject({ status: 503, answer: { detail, checks: { eventLog: false } } })
     expect((await send(`${url}/health/live`, 'GET')).status).toBe(200)
     await expectAllThere(url, ids)
