@@ -81,7 +81,7 @@ const stageSchema = z.object({
   finishedAt: time.optional(),
   output: json.optional(),
   error: stageError.optional(),
-  waiting: z.object({ for: z.string(), until: time }).optional(),
+  waiting: z.object({ for: z.string(), until: time.optional() }).optional(),
   reason: z.string().optional(),
 })
 

@@ -134,8 +134,13 @@ function presentStage(stage: StageState): StageView {
   switch (stage.status) {
     case 'blocked':
       return { status: 'blocked', attempt: 0 }
-    case 'waiting':
-      return { status: 'waiting', attempt: stage.attempt, waiting: { for: 'timer', until: stage.wakeAt } }
+    case 'expanded':
+      return { status: 'running', attempt: stage.attempt }
+    case 'waiting': {
+      const { waits, attempt } = stage
+      const until = 'until' in waits && waits.until !== undefined ? { until: waits.until } : {}
+      return { status: 'waiting', attempt, waiting: { for: waits.for, ...until } }
+    }
     case 'scheduled':
     case 'running':
       return { status: stage.status, attempt: stage.attempt }
@@ -149,7 +154,7 @@ function presentStage(stage: StageState): StageView {
     case 'failed':
       return { status: 'failed', attempt: stage.attempt, error: stage.error }
     case 'skipped':
-      return { status: 'skipped', attempt: 0, reason: `${stage.reason}: ${stage.detail}` }
+      return { status: 'skipped', attempt: stage.attempt, reason: `${stage.reason}: ${stage.detail}` }
     case 'cancelled':
       return { status: 'cancelled', attempt: stage.attempt, reason: stage.reason }
   }

@@ -23,7 +23,10 @@ export type StageView = {
   readonly output?: Json
   readonly error?: StageError
   /** What a stage that is `waiting` or `retrying` waits for, and until when. */
-  readonly waiting?: { readonly for: 'timer' | 'retry'; readonly until: string }
+  readonly waiting?: {
+    readonly for: 'timer' | 'retry' | 'approval' | 'signal' | 'person'
+    readonly until?: string
+  }
   /** Why a stage was skipped or cancelled. */
   readonly reason?: string
 }

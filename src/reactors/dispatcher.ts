@@ -1,6 +1,6 @@
 import type { ExecutionEvent } from '../domain/execution/events.ts'
 import { executionStream } from '../domain/execution/events.ts'
-import { type Work, workFor } from '../domain/execution/work.ts'
+import { isForWorkers, type Work, workFor } from '../domain/execution/work.ts'
 import { type Json, parseStream, type RecordedEvent } from '../domain/message.ts'
 import type { EventStore } from '../ports/event-store.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
@@ -25,17 +25,24 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     const { id } = parseStream(event.stream)
     switch (event.type) {
       case 'StageScheduled':
-        if (event.data.wakeAt !== undefined) return
+        if (!isForWorkers(event.data)) return
         stagesOf(id).set(event.data.stage, { attempt: event.data.attempt, revision: event.revision })
         work.push(...workFor(event))
         return
       case 'StageFailed':
         open.get(id)?.delete(event.data.stage)
-        if (event.data.recovery === 'fail-fast') stop(id)
+        for (const stage of event.data.stops ?? []) revokeAttempt(id, stage)
+        return
+      case 'StageAbandoned':
+        for (const stage of event.data.stops ?? []) revokeAttempt(id, stage)
         return
       case 'StageCancelled':
+      case 'StageSkipped':
         revokeAttempt(id, event.data.stage)
         open.get(id)?.delete(event.data.stage)
+        return
+      case 'StagesGenerated':
+        open.get(id)?.delete(event.data.parent)
         return
       case 'StageCompleted':
         open.get(id)?.delete(event.data.stage)

@@ -123,7 +123,7 @@ export function createTimekeeper(options: {
 type Running = Timer & { readonly does: Timer['does'] & { kind: 'time-out-stage' } }
 
 function leaseOf(timer: Timer): [string, Running][] {
-  if (timer.does.kind !== 'time-out-stage') return []
+  if (timer.does.kind !== 'time-out-stage' || !timer.does.leased) return []
   return [[leaseKey(timer.executionId, timer.does.stage, timer.does.attempt), timer as Running]]
 }
 
@@ -132,7 +132,7 @@ function commandOf({ does }: Timer, at: string): ExecutionCommand {
     case 'time-out-execution':
       return { type: 'TimeOutExecution', at }
     case 'time-out-stage': {
-      const error = { code: 'TIMED_OUT', message: 'the worker did not end the attempt at its timeout' }
+      const error = { code: 'TIMED_OUT', message: 'the attempt did not end at its timeout' }
       return { type: 'FailStage', stage: does.stage, attempt: does.attempt, worker: does.worker, error, at }
     }
     case 'retry':

@@ -1,256 +1,201 @@
 // What follows from a stage's end: which stages become ready, which never will, and when the run is over.
-import { boundedText } from '../bounded-text.ts'
 import type { Json } from '../message.ts'
-import { resolvedInputs } from '../workflow/builtin-inputs.ts'
-import type { ExecutionEvent, Recovery, StageError } from './events.ts'
-import { ExpressionFailed, type ExpressionScope, evaluateCondition } from './expression.ts'
-import { classify } from './failure.ts'
-import { evolve, hasEnded, isOpen, type OpenExecution, type StageState, stageOf } from './state.ts'
+import type { CompiledStage } from '../workflow/definition.ts'
+import type { Draft } from './draft.ts'
+import { ExpressionFailed } from './expression.ts'
+import { cancelIdle, recover } from './recover.ts'
+import { begin, scopeOf } from './schedule.ts'
+import { hasEnded, hasSucceeded, type StageState } from './state.ts'
 import { resolveValues } from './template.ts'
 
-/** A decision in the making: the events so far and the state that they lead to. */
-export class Draft {
-  readonly events: ExecutionEvent[] = []
-  readonly at: string
-  state: OpenExecution
-  #ended = false
+/** Works off what is to follow, and ends the run if nothing of it is open any more. */
+export function settle(draft: Draft): void {
+  do {
+    while (!draft.isOver && step(draft)) continue
+  } while (!draft.isOver && draft.state.open === 0 && !end(draft))
+}
 
-  constructor(state: OpenExecution, at: string) {
-    this.state = state
-    this.at = at
+/** One thing that follows; false when there is none left. A failure comes first, since it may end what else is due. */
+function step(draft: Draft): boolean {
+  const failure = draft.failed.pop()
+  if (failure) {
+    recover(draft, failure)
+    return true
   }
-
-  emit(event: ExecutionEvent): void {
-    if (this.#ended) throw new Error(`${event.type} would come after the end of the run`)
-    this.events.push(event)
-    const next = evolve(this.state, event)
-    if (isOpen(next)) this.state = next
-    else this.#ended = true
+  const due = draft.due.shift()
+  if (due !== undefined) {
+    begin(draft, due)
+    return true
   }
-}
-
-/** Schedules every stage that needs none, and what follows where those are skipped. */
-export function begin(draft: Draft): void {
-  const { run } = draft.state
-  const ended: number[] = []
-  run.definition.stages.forEach((stage, index) => {
-    // One that fails at once may have ended those after it.
-    if (stage.needs.length > 0 || draft.state.stages[index]!.status !== 'blocked') return
-    const starts = stage.trigger === 'all-success' || stage.trigger === 'all-done'
-    if (starts) ended.push(...startStage(draft, index))
-    else {
-      draft.emit({
-        type: 'StageSkipped',
-        data: { stage: stage.id, reason: 'trigger', detail: `${stage.trigger} over no needs` },
-      })
-      ended.push(index)
-    }
-  })
-  settle(draft, ended)
-}
-
-/** Follows the ends of stages through the graph, then ends the run if nothing of it is open any more. */
-export function settle(draft: Draft, ended: readonly number[]): void {
-  const queue = [...ended]
-  for (let index = queue.pop(); index !== undefined; index = queue.pop()) {
-    if (draft.state.status === 'cancelling') continue
-    queue.push(...dependentsAfter(draft, index))
+  const ended = draft.ended.pop()
+  if (ended !== undefined) {
+    follow(draft, ended)
+    return true
   }
-  end(draft)
+  const group = draft.groups.pop()
+  if (group !== undefined) regroup(draft, group)
+  return group !== undefined
 }
 
-/** Ends a stage as failed and, under `fail-fast`, everything that is not under way already. */
-export function fail(draft: Draft, index: number, attempt: number, error: StageError): number[] {
-  const { run, status, failing } = draft.state
-  // Once a run is failing, what still runs is there for its sake: one clean-up that fails does not end the others.
-  const goesOn = status === 'running' && (failing || run.definition.onFailure === 'continue')
-  const recovery: Recovery = goesOn ? 'continue' : 'fail-fast'
-  draft.emit({
-    type: 'StageFailed',
-    data: { stage: stageOf(run, index).id, attempt, error, ...classify(error), recovery },
-  })
-  const ended = [index]
-  if (recovery === 'fail-fast' && !failing && status === 'running')
-    ended.push(...failFast(draft, stageOf(run, index).id))
-  return ended
-}
-
-function failFast(draft: Draft, cause: string): number[] {
-  const detail = `${cause} failed`
-  const ended: number[] = []
+/** Begins every stage that may, and skips what never will: at the start, and where a run goes on after a pause. */
+export function beginReady(draft: Draft): void {
   draft.state.stages.forEach((state, index) => {
-    const stage = stageOf(draft.state.run, index)
-    if (state.status === 'blocked') {
-      if (stage.trigger === 'all-done' || stage.trigger === 'any-failure') return
-      draft.emit({ type: 'StageSkipped', data: { stage: stage.id, reason: 'fail-fast', detail } })
-    } else if (!cancelIdle(draft, index, state, detail)) return
-    ended.push(index)
+    if (state.status === 'blocked') judge(draft, index, state)
+    else if (state.status === 'retrying' && state.dueAt <= draft.at) draft.due.push(index)
   })
-  return ended
 }
 
-/** Cancels a stage of which nothing runs; false when something does, or it has ended. */
-function cancelIdle(draft: Draft, index: number, state: StageState, reason: string): boolean {
-  if (state.status !== 'scheduled' && state.status !== 'waiting' && state.status !== 'retrying') return false
-  // The attempt of a stage that is `retrying` has not been scheduled, so the one before is the one that is cancelled.
-  const attempt = state.status === 'retrying' ? state.attempt - 1 : state.attempt
-  draft.emit({ type: 'StageCancelled', data: { stage: stageOf(draft.state.run, index).id, attempt, reason } })
-  return true
-}
-
-function dependentsAfter(draft: Draft, index: number): number[] {
-  const ended: number[] = []
+function follow(draft: Draft, index: number): void {
+  const { parent, compensates } = draft.stage(index)
+  if (parent !== undefined) draft.groups.push(draft.state.run.graph.indexOf(parent))
+  if (draft.state.status === 'cancelling' && compensates === undefined) return
   for (const dependent of draft.state.run.graph.dependentsOf(index)) {
-    const state = draft.state.stages[dependent]!
-    if (state.status !== 'blocked') continue
-    const verdict = judge(draft, index, dependent, state.pending)
-    if (verdict === 'start') ended.push(...startStage(draft, dependent))
-    else if (verdict !== 'wait') {
-      const { id } = stageOf(draft.state.run, dependent)
-      draft.emit({ type: 'StageSkipped', data: { stage: id, reason: 'trigger', detail: verdict.skip } })
-      ended.push(dependent)
-    }
+    const state = draft.now(dependent)
+    if (state.status === 'blocked') judge(draft, dependent, state, index)
   }
-  return ended
 }
 
-/** Whether a blocked stage starts, waits on or never starts, now that the need at `index` has ended. Looks at no other need. */
-function judge(draft: Draft, index: number, dependent: number, pending: number): 'start' | 'wait' | { skip: string } {
-  const { run, stages } = draft.state
-  const need = stages[index]!
-  const said = `${stageOf(run, index).id} is ${need.status}`
-  const { trigger } = stageOf(run, dependent)
-  switch (trigger) {
-    case 'all-success':
-      if (!succeeded(need)) return { skip: said }
-      return pending === 0 ? 'start' : 'wait'
+function judge(draft: Draft, index: number, state: StageState & { status: 'blocked' }, ended?: number): void {
+  const stage = draft.stage(index)
+  const verdict = verdictOn(draft, stage, state.pending, ended)
+  if (verdict === 'start') draft.due.push(index)
+  else if (verdict !== 'wait') {
+    draft.emit({ type: 'StageSkipped', data: { stage: stage.id, reason: 'trigger', detail: verdict.skip } })
+    draft.ended.push(index)
+  }
+}
+
+/**
+ * Whether a blocked stage starts, waits on or never starts. With the need that has just `ended`, and others still open, only
+ * that one is looked at, so that all the needs of a stage together cost no more than twice their number.
+ */
+function verdictOn(draft: Draft, stage: CompiledStage, pending: number, ended?: number): 'start' | 'wait' | { skip: string } {
+  const { graph } = draft.state.run
+  const needs = ended === undefined || pending === 0 ? graph.needsOf(graph.indexOf(stage.id)) : [ended]
+  const find = (holds: (need: StageState) => boolean) => needs.find((need) => holds(draft.now(need)))
+  const all = pending === 0
+  switch (stage.trigger) {
+    case 'all-success': {
+      const bad = find((need) => hasEnded(need) && !hasSucceeded(need))
+      if (bad !== undefined) return { skip: `${draft.stage(bad).id} is ${draft.now(bad).status}` }
+      return all ? 'start' : 'wait'
+    }
     case 'all-done':
-      return pending === 0 ? 'start' : 'wait'
+      return all ? 'start' : 'wait'
     case 'any-success':
-      if (succeeded(need)) return 'start'
-      return pending === 0 ? { skip: 'no need succeeded' } : 'wait'
+      if (find(hasSucceeded) !== undefined) return 'start'
+      return all ? { skip: needs.length === 0 ? 'any-success over no needs' : 'no need succeeded' } : 'wait'
     case 'any-failure':
-      if (need.status === 'failed') return 'start'
-      return pending === 0 ? { skip: 'no need failed' } : 'wait'
+      if (find((need) => need.status === 'failed') !== undefined) return 'start'
+      return all ? { skip: needs.length === 0 ? 'any-failure over no needs' : 'no need failed' } : 'wait'
   }
 }
 
-/** A stage skipped by its own condition stands in nobody's way. */
-const succeeded = (stage: StageState): boolean =>
-  stage.status === 'completed' || (stage.status === 'skipped' && stage.reason === 'condition')
-
-/** Schedules the first attempt, or skips the stage where its condition does not hold; answers what has ended by that. */
-function startStage(draft: Draft, index: number): number[] {
-  const stage = stageOf(draft.state.run, index)
-  if (stage.when === undefined) return schedule(draft, index, 1)
-  try {
-    if (evaluateCondition(stage.when, scopeOf(draft.state))) return schedule(draft, index, 1)
-  } catch (error) {
-    return failedExpression(draft, index, 0, error)
+/** Lets stages of a group that were held back begin, or ends the stage that generated them with the last of them. */
+function regroup(draft: Draft, index: number): void {
+  const group = draft.now(index)
+  if (group.status !== 'expanded') return
+  if (group.open > 0) {
+    if (draft.stage(index).matrix?.maxParallel === undefined) return
+    const { graph } = draft.state.run
+    const isReady = (child: number) => draft.now(child).status === 'blocked' && graph.needsOf(child).length === 0
+    const next = group.children.find(isReady)
+    if (next !== undefined) draft.due.push(next)
+    return
   }
-  draft.emit({ type: 'StageSkipped', data: { stage: stage.id, reason: 'condition', detail: stage.when } })
-  return [index]
-}
-
-/** Schedules an attempt with its values resolved; answers the stage where a value has no answer. */
-export function schedule(draft: Draft, index: number, attempt: number): number[] {
-  const { run } = draft.state
-  const stage = stageOf(run, index)
-  try {
-    const input = resolveValues(stage.with, scopeOf(draft.state)) as { [key: string]: Json }
-    if (input !== stage.with) assertBounded(input)
-    const { id, queue, uses: handler, timeoutMs } = stage
-    const wake: Wake = handler === 'wait' ? wakeTime(input, draft.at) : {}
-    if ('invalid' in wake)
-      return fail(draft, index, attempt - 1, { code: 'INPUT_INVALID', message: wake.invalid, retryable: false })
-    draft.emit({
-      type: 'StageScheduled',
-      data: {
-        stage: id,
-        attempt,
-        queue,
-        handler,
-        input,
-        timeoutMs,
-        priority: run.priority,
-        ...wake,
-      },
-    })
-    return []
-  } catch (error) {
-    return failedExpression(draft, index, attempt - 1, error)
-  }
-}
-
-/** Values of earlier stages can add up; an event has a limit, and this leaves room for what goes into the log with it. */
-const MAX_INPUT_LENGTH = 262_144
-
-function assertBounded(input: { readonly [key: string]: Json }): void {
-  const { length } = JSON.stringify(input)
-  if (length <= MAX_INPUT_LENGTH) return
-  const reason = `its values make an input of ${length} characters, the limit is ${MAX_INPUT_LENGTH}`
-  throw new ExpressionFailed(Object.keys(input).join(', '), reason)
-}
-
-function failedExpression(draft: Draft, index: number, attempt: number, error: unknown): number[] {
-  if (!(error instanceof ExpressionFailed)) throw error
-  return fail(draft, index, attempt, { code: 'EXPRESSION_FAILED', message: error.message, retryable: false })
-}
-
-type Wake = { readonly wakeAt?: string } | { readonly invalid: string }
-
-/** The end of a wait, or what is wrong with its values. Says where that is, never what stands there: it may be a secret. */
-function wakeTime(input: { readonly [key: string]: Json }, at: string): Wake {
-  const { data, error } = resolvedInputs.wait.safeParse(input)
-  if (error) {
-    const faults = error.issues.map(({ path, message }) => `${['with', ...path].join('.')}: ${message}`)
-    return { invalid: boundedText(faults.join('; '), 4_096) }
-  }
-  const { duration = 0, until = Date.parse(at) + duration } = data
-  return { wakeAt: new Date(until).toISOString() }
-}
-
-/** `stages` is made only when an expression asks for it: most stages have none, and it costs as much as the graph is large. */
-function scopeOf({ run, stages }: OpenExecution): ExpressionScope {
-  const { executionId: id, workflow, version, namespace, input } = run
-  return {
-    input,
-    execution: { id, workflow, version, namespace },
-    get stages() {
-      const states = stages.map((state, index) => [
-        stageOf(run, index).id,
-        { status: state.status, output: state.status === 'completed' ? state.output : null },
-      ])
-      return Object.fromEntries(states)
-    },
-  }
-}
-
-function end(draft: Draft): void {
-  const { state } = draft
-  if (state.open > 0) return
+  const { id } = draft.stage(index)
+  const { attempt } = group
   const ids = (status: StageState['status']) =>
-    state.stages.flatMap((stage, index) => (stage.status === status ? [stageOf(state.run, index).id] : []))
+    group.children.filter((child) => draft.now(child).status === status).map((child) => draft.stage(child).id)
   const failed = ids('failed')
-  if (state.status === 'cancelling') {
-    const { reason, outcome } = state
-    if (outcome === 'cancelled') draft.emit({ type: 'ExecutionCancelled', data: { reason } })
-    else {
-      const error = { code: 'EXECUTION_TIMED_OUT', message: reason, stages: ids('cancelled') }
-      draft.emit({ type: 'ExecutionFailed', data: { error } })
+  const cancelled = ids('cancelled')
+  if (failed.length > 0) {
+    const message = `failed: ${failed.join(', ')}`.slice(0, 4_096)
+    draft.failed.push({ index, attempt, error: { code: 'STAGES_FAILED', message, retryable: false } })
+  } else if (cancelled.length > 0) {
+    const reason = draft.state.status === 'cancelling' ? draft.state.reason : 'another stage failed'
+    draft.emit({ type: 'StageCancelled', data: { stage: id, attempt, reason } })
+    draft.ended.push(index)
+  } else {
+    draft.emit({ type: 'StageCompleted', data: { stage: id, attempt, output: outputOf(draft, index, group) } })
+    draft.ended.push(index)
+  }
+}
+
+/** What a stage answers that generated others: of a matrix the combinations with their outputs, in order. */
+function outputOf(draft: Draft, index: number, group: StageState & { status: 'expanded' }): Json {
+  if (draft.stage(index).matrix === undefined) return group.output
+  return group.children.map((child) => {
+    const state = draft.now(child)
+    return {
+      matrix: (draft.stage(child).values ?? {}) as { [axis: string]: Json },
+      output: state.status === 'completed' ? state.output : null,
     }
+  })
+}
+
+/** Ends a run of which nothing is open; false where it first undoes what it did, which opens it again. */
+function end(draft: Draft): boolean {
+  const { state } = draft
+  if (wantsCompensation(draft)) {
+    if (state.status !== 'paused') compensate(draft)
+    return state.status === 'paused'
+  }
+  const ids = (status: StageState['status']) =>
+    state.stages.flatMap((stage, index) => (stage.status === status ? [draft.stage(index).id] : []))
+  const failed = ids('failed')
+  if (state.status === 'cancelling' && state.outcome === 'cancelled')
+    draft.emit({ type: 'ExecutionCancelled', data: { reason: state.reason } })
+  else if (state.status === 'cancelling') {
+    const error = { code: 'EXECUTION_TIMED_OUT', message: state.reason, stages: ids('cancelled') }
+    draft.emit({ type: 'ExecutionFailed', data: { error } })
   } else if (failed.length > 0) {
     const error = { code: 'STAGE_FAILED', message: `failed: ${failed.join(', ')}`, stages: failed }
     draft.emit({ type: 'ExecutionFailed', data: { error } })
-  } else draft.emit({ type: 'ExecutionCompleted', data: { stages: ids('completed').length } })
+  } else complete(draft, ids('completed').length)
+  return true
+}
+
+function complete(draft: Draft, stages: number): void {
+  const { outputs } = draft.state.run.definition
+  try {
+    const output = outputs === undefined ? undefined : resolveValues(outputs as { [key: string]: Json }, scopeOf(draft.state))
+    draft.emit({ type: 'ExecutionCompleted', data: { stages, ...(output === undefined ? {} : { output }) } })
+  } catch (error) {
+    if (!(error instanceof ExpressionFailed)) throw error
+    const failure = { code: 'OUTPUT_FAILED', message: error.message, stages: [] }
+    draft.emit({ type: 'ExecutionFailed', data: { error: failure } })
+  }
+}
+
+function wantsCompensation({ state }: Draft): boolean {
+  if (state.compensable.length === 0) return false
+  const timedOut = state.status === 'cancelling' && state.outcome === 'failed'
+  return state.failing === 'compensate' || (timedOut && state.run.definition.onFailure === 'compensate')
+}
+
+/** One after another, the latest first; one that fails does not keep the others from being undone. */
+function compensate(draft: Draft): void {
+  const first = draft.state.stages.length
+  const stages: CompiledStage[] = []
+  for (const index of [...draft.state.compensable].reverse()) {
+    const { id, compensate: step, values } = draft.stage(index)
+    if (step === undefined) throw new Error(`${id} does not know how to be undone`)
+    const needs = stages.slice(-1).map((before) => before.id)
+    const known = values === undefined ? {} : { values }
+    stages.push({ id: `${id}.compensate`, ...step, needs, trigger: 'all-done', compensates: id, ...known })
+  }
+  draft.emit({ type: 'CompensationStarted', data: { stages } })
+  draft.due.push(first)
 }
 
 /** Asks an open run to end: what is idle ends now, what runs is asked to stop and ends with its report. */
 export function requestEnd(draft: Draft, reason: string, outcome: 'cancelled' | 'failed'): void {
   draft.emit({ type: 'ExecutionCancellationRequested', data: { reason, outcome } })
   draft.state.stages.forEach((state, index) => {
-    if (hasEnded(state) || cancelIdle(draft, index, state, reason) || state.status === 'running') return
-    draft.emit({ type: 'StageCancelled', data: { stage: stageOf(draft.state.run, index).id, attempt: 0, reason } })
+    if (hasEnded(state) || state.status === 'running' || state.status === 'expanded') return
+    if (!cancelIdle(draft, index, state, reason))
+      draft.emit({ type: 'StageCancelled', data: { stage: draft.stage(index).id, attempt: 0, reason } })
+    draft.ended.push(index)
   })
-  end(draft)
 }

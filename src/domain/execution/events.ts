@@ -1,8 +1,16 @@
 import type { Json } from '../message.ts'
-import type { CompiledWorkflow } from '../workflow/definition.ts'
+import type { CompiledStage, CompiledWorkflow } from '../workflow/definition.ts'
 
 /** What made a run start. */
-type RunTrigger = { readonly kind: 'api' | 'schedule' | 'webhook' | 'workflow' | 'restore'; readonly by: string }
+export type RunTrigger = { readonly kind: 'api' | 'schedule' | 'webhook' | 'workflow' | 'restore'; readonly by: string }
+
+/** The stage of another run that this run does the work of. `depth` is 1 for the child of a run that nobody waits for. */
+export type ParentStage = {
+  readonly executionId: string
+  readonly stage: string
+  readonly attempt: number
+  readonly depth: number
+}
 
 /** Why an attempt failed, as the handler said it. `code` is upper snake case; `message` is at most 4,096 characters. */
 export type StageError = {
@@ -28,11 +36,26 @@ export type FailureClass =
   | 'cancelled'
   | 'unknown'
 
-/** What follows from a failed attempt: another one; the end of what is under way; or the end of this branch only. */
-export type Recovery = 'retry' | 'fail-fast' | 'continue'
+/**
+ * What follows from a failed attempt. `retry`: another one; `fallback`: another one, with the stage's fallback; `skip`: those
+ * that need the stage go on without it; `ask`: a person decides. The others are the stage's end: `fail-fast` ends what is
+ * under way with it (of a generated stage: its siblings), `compensate` that and undoes what was done, `continue` nothing else.
+ */
+export type Recovery = 'retry' | 'fallback' | 'skip' | 'ask' | 'fail-fast' | 'compensate' | 'continue'
 
-/** `condition`: its `when` was false. `trigger`: its trigger can no longer hold. `fail-fast`: another stage failed. */
-export type SkipReason = 'condition' | 'trigger' | 'fail-fast'
+/**
+ * `condition`: its `when` was false. `trigger`: its trigger can no longer hold. `fail-fast`: another stage failed.
+ * `person`: somebody said so. `recovery`: it failed, and that was to be its recovery.
+ */
+export type SkipReason = 'condition' | 'trigger' | 'fail-fast' | 'person' | 'recovery'
+
+/** What a stage waits for that no worker does. `until` (ISO 8601) is when a timer ends, and when patience with anything else does. */
+export type Wait =
+  | { readonly for: 'timer'; readonly until: string }
+  | { readonly for: 'approval'; readonly until?: string }
+  | { readonly for: 'signal'; readonly name: string; readonly until?: string }
+
+type OfAttempt<T> = T & { readonly stage: string; readonly attempt: number }
 
 export type ExecutionEvent =
   | {
@@ -49,13 +72,16 @@ export type ExecutionEvent =
         readonly priority: number
         /** SHA-256 over the canonical request; a repeat with the same idempotency key must have the same. Empty without a key. */
         readonly fingerprint: string
+        /** When the run has taken too long, ISO 8601. */
+        readonly timeoutAt: string
+        readonly parent?: ParentStage
+        /** The run, and the place in its stream, that this one goes on from. */
+        readonly restoredFrom?: { readonly executionId: string; readonly revision: number }
       }
     }
   | {
       type: 'StageScheduled'
-      data: {
-        readonly stage: string
-        readonly attempt: number
+      data: OfAttempt<{
         readonly queue: string
         readonly handler: string
         /** `with`, its `${{ }}` resolved. */
@@ -63,51 +89,111 @@ export type ExecutionEvent =
         readonly timeoutMs: number
         /** Higher goes first. */
         readonly priority: number
-        /** Set for `wait`: no work goes out, the timekeeper completes the stage at this time (ISO 8601). */
-        readonly wakeAt?: string
-      }
+        /** No work goes out: the stage waits for this. */
+        readonly waitsFor?: Wait
+        /** The checkpoint to go on from: of an earlier attempt, or of the run restored from. */
+        readonly resume?: Json
+      }>
     }
   | {
       type: 'StageStarted'
-      /** `timeoutMs` counts from here. */
-      data: { readonly stage: string; readonly attempt: number; readonly worker: string; readonly timeoutMs: number }
+      /** `timeoutMs` counts from here. `execution` is the run that does the work, where that is no worker. */
+      data: OfAttempt<{ readonly worker: string; readonly timeoutMs: number; readonly execution?: string }>
     }
-  | { type: 'StageCompleted'; data: { readonly stage: string; readonly attempt: number; readonly output: Json } }
+  /** `sequence` counts from 1 in each attempt. */
+  | { type: 'StageCheckpointed'; data: OfAttempt<{ readonly sequence: number; readonly state: Json }> }
+  | { type: 'StageCompleted'; data: OfAttempt<{ readonly output: Json }> }
   | {
       type: 'StageFailed'
-      data: {
-        readonly stage: string
-        /** 0 when it failed before an attempt could be scheduled, because a value or its condition has no answer. */
-        readonly attempt: number
+      /** `attempt` is 0 when it failed before one could be scheduled, because a value or its condition has no answer. */
+      data: OfAttempt<{
         readonly error: StageError
         readonly class: FailureClass
         /** The rule that classified it, by name. */
         readonly rule: string
         readonly recovery: Recovery
-      }
+        /** Stages that run and are asked to stop because of it. */
+        readonly stops?: readonly string[]
+      }>
+    }
+  /** A person gave up a stage that had failed and waited for their word. */
+  | {
+      type: 'StageAbandoned'
+      data: OfAttempt<{
+        readonly reason: string
+        readonly recovery: 'fail-fast' | 'compensate' | 'continue'
+        readonly stops?: readonly string[]
+      }>
     }
   | {
       type: 'StageRetried'
-      data: {
-        readonly stage: string
-        /** The attempt to come. */
-        readonly attempt: number
+      /** `attempt` is the one to come. */
+      data: OfAttempt<{
         readonly dueAt: string
         readonly backoffMs: number
-        /** `policy`: the work failed; `lost`: its worker did; `manual`: a person asked. */
-        readonly reason: 'policy' | 'lost' | 'manual'
-      }
+        /** `policy`: the work failed; `lost`: its worker did; `fallback`: other work takes its place; `manual`: a person asked. */
+        readonly reason: 'policy' | 'lost' | 'fallback' | 'manual'
+        /** The queue it goes to, where that is another one. */
+        readonly queue?: string
+        /** What a person changed in `with`. */
+        readonly with?: { readonly [key: string]: Json }
+        /** Stages that had been skipped because of the failure, and may run after all. */
+        readonly reopens?: readonly string[]
+        readonly comment?: string
+      }>
     }
   | { type: 'StageSkipped'; data: { readonly stage: string; readonly reason: SkipReason; readonly detail: string } }
   /** `attempt` is 0 when none was scheduled. */
-  | { type: 'StageCancelled'; data: { readonly stage: string; readonly attempt: number; readonly reason: string } }
+  | { type: 'StageCancelled'; data: OfAttempt<{ readonly reason: string }> }
+  /**
+   * The stage `parent` goes on as these, and ends when they have ended. Those of a matrix say their combination alone; the rest
+   * they have from the parent. `attempt` is the one that generated them, 0 for a matrix; `output` is what it answered.
+   */
+  | {
+      type: 'StagesGenerated'
+      data: {
+        readonly parent: string
+        readonly attempt: number
+        readonly output: Json
+        readonly stages: readonly GeneratedStage[]
+      }
+    }
+  | {
+      type: 'ApprovalRequested'
+      /** One of `approvers` may answer; `required` of them have to grant it. Names of people or of groups; empty is anybody. */
+      data: OfAttempt<{
+        readonly approvers: readonly string[]
+        readonly required: number
+        /** Whether who started the run may be one of them. */
+        readonly selfApproval: boolean
+        readonly message?: string
+        readonly until?: string
+      }>
+    }
+  | { type: 'ApprovalGranted' | 'ApprovalRejected'; data: OfAttempt<{ readonly by: string; readonly comment?: string }> }
+  /** Kept until a stage waits for it, which then completes with the payload. `id` is the same when a caller repeats it. */
+  | { type: 'SignalReceived'; data: { readonly id: string; readonly name: string; readonly payload: Json } }
+  /** Of a stage that ended in the run restored from: it stays as it was; or where it had saved how far it was. */
+  | {
+      type: 'StageRestored'
+      data: { readonly stage: string } & (
+        | { readonly as: 'completed'; readonly attempt: number; readonly output: Json }
+        | { readonly as: 'skipped'; readonly reason: SkipReason; readonly detail: string }
+        | { readonly as: 'resumable'; readonly checkpoint: Json }
+      )
+    }
+  /** `remainingMs` is what is left of the run's time; it does not pass while the run is paused. */
+  | { type: 'ExecutionPaused'; data: { readonly reason: string; readonly remainingMs: number } }
+  | { type: 'ExecutionResumed'; data: { readonly reason: string; readonly timeoutAt: string } }
   | {
       type: 'ExecutionCancellationRequested'
       /** `outcome` is how the run will end once nothing of it runs any more: `failed` when its timeout asked. */
       data: { readonly reason: string; readonly outcome: 'cancelled' | 'failed' }
     }
+  /** The run has failed, and these run one after another to undo what it did, the latest first. */
+  | { type: 'CompensationStarted'; data: { readonly stages: readonly CompiledStage[] } }
   /** `stages` counts those that completed, skipped ones left out. */
-  | { type: 'ExecutionCompleted'; data: { readonly stages: number } }
+  | { type: 'ExecutionCompleted'; data: { readonly stages: number; readonly output?: Json } }
   | {
       type: 'ExecutionFailed'
       data: {
@@ -115,6 +201,10 @@ export type ExecutionEvent =
       }
     }
   | { type: 'ExecutionCancelled'; data: { readonly reason: string } }
+
+export type GeneratedStage =
+  | CompiledStage
+  | { readonly id: string; readonly values: { readonly [axis: string]: Json } }
 
 export type ExecutionEventOf<T extends ExecutionEvent['type']> = Extract<ExecutionEvent, { type: T }>
 

@@ -8,7 +8,9 @@ import type { Json } from '../message.ts'
  */
 export type ExpressionScope = {
   readonly input: Json
-  readonly stages: { readonly [id: string]: { readonly status: string; readonly output?: Json } }
+  /** The combination that a stage of a matrix runs with. */
+  readonly matrix: { readonly [axis: string]: Json }
+  readonly stages: { readonly [id: string]: { readonly status: string; readonly output?: Json; readonly error?: unknown } }
   readonly execution: {
     readonly id: string
     readonly workflow: string
@@ -32,9 +34,9 @@ const MAX_LENGTH = 2_000
 const MAX_STEPS = 1_000_000
 const MAX_CACHED = 2_000
 
-const variables = new Set(['input', 'stages', 'execution'])
+const variables = new Set(['input', 'stages', 'execution', 'matrix'])
 const executionMembers = ['id', 'workflow', 'version', 'namespace']
-const stageMembers = ['status', 'output']
+const stageMembers = ['status', 'output', 'error']
 const forbidden = new Set(['__proto__', 'constructor', 'prototype'])
 const macros = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])
 const functions = new Set([
@@ -45,7 +47,9 @@ const functions = new Set([
 ])
 
 type Evaluator = { run(node: ASTNode, context: unknown): unknown }
-type Parsed = { readonly run: ParseResult; readonly stages: readonly string[]; readonly type: string }
+/** What an expression names; `matrix` alone stands for whatever it has. */
+type Named = { readonly stages: Set<string>; readonly axes: Set<string>; matrix: boolean }
+type Parsed = { readonly run: ParseResult; readonly named: Named; readonly type: string }
 
 let stepsLeft = 0
 const environment = createEnvironment()
@@ -59,6 +63,7 @@ function createEnvironment(): Environment {
     .registerVariable('input', 'dyn')
     .registerVariable('stages', 'map')
     .registerVariable('execution', 'map')
+    .registerVariable('matrix', 'map')
   // Numbers of JSON are doubles in CEL, which has no arithmetic between those and its integers: `input.n + 1` would fail.
   const arithmetic: { readonly [operator: string]: (a: number, b: number) => number } = {
     '+': (a, b) => a + b,
@@ -110,7 +115,13 @@ export function checkCondition(text: string): string | undefined {
 
 /** The stages that an expression names, as `stages.build` or `stages['build-api']`. Names that are computed are not seen. */
 export function stagesNamedBy(text: string): readonly string[] {
-  return parse(text).stages
+  return [...parse(text).named.stages]
+}
+
+/** The axes of the matrix that an expression names; undefined where it does not look at the matrix. */
+export function axesNamedBy(text: string): readonly string[] | undefined {
+  const { axes, matrix } = parse(text).named
+  return matrix ? [...axes] : undefined
 }
 
 /** Throws `ExpressionFailed` where the condition cannot be evaluated or is neither true nor false. */
@@ -140,29 +151,30 @@ function parse(text: string): Parsed {
     throw new Error(`an expression has at most ${MAX_LENGTH} characters; this one has ${text.length}`)
   if (text.trim() === '') throw new Error('the expression is empty')
   const run = environment.parse(text)
-  const stages = new Set<string>()
-  inspect(run.ast, new Set(), stages)
+  const named: Named = { stages: new Set(), axes: new Set(), matrix: false }
+  inspect(run.ast, new Set(), named)
   const { type, error } = run.check()
   if (error) throw error
   if (type === 'bytes' || type === 'type') throw new Error(`a value of type ${type} has no form in JSON`)
-  const result = { run, stages: [...stages], type: type ?? 'dyn' }
+  const result = { run, named, type: type ?? 'dyn' }
   if (parsed.size >= MAX_CACHED) parsed.delete(parsed.keys().next().value!)
   parsed.set(text, result)
   return result
 }
 
-/** Walks what the parser made and throws at the first part that Millrace does not allow; collects the stages it names. */
-function inspect(node: ASTNode, bound: ReadonlySet<string>, stages: Set<string>): void {
+/** Walks what the parser made and throws at the first part that Millrace does not allow; collects what it names. */
+function inspect(node: ASTNode, bound: ReadonlySet<string>, named: Named): void {
   if (node.op === 'id' && !variables.has(node.args) && !bound.has(node.args))
-    throw new Error(`there is no ${JSON.stringify(node.args)} here; expressions see input, stages and execution`)
+    throw new Error(`there is no ${JSON.stringify(node.args)} here; expressions see input, stages, execution and matrix`)
   if (node.op === 'value' && node.args !== null && typeof node.args === 'object')
     throw new Error('bytes and unsigned numbers have no form in JSON')
   // A key that the library would drop without a word.
   if (node.op === 'map') for (const [key] of node.args) if (key.op === 'value') requireAllowed(key.args)
   if (node.op === 'call' || node.op === 'rcall') inspectCall(node.args[0])
-  inspectAccess(node, bound, stages)
+  if (node.op === 'id' && node.args === 'matrix' && !bound.has('matrix')) named.matrix = true
+  inspectAccess(node, bound, named)
   const inner = node.op === 'rcall' && macros.has(node.args[0]) ? new Set([...bound, nameBoundBy(node.args[2])]) : bound
-  for (const child of childrenOf(node)) inspect(child, inner, stages)
+  for (const child of childrenOf(node)) inspect(child, inner, named)
 }
 
 function inspectCall(name: string): void {
@@ -173,14 +185,15 @@ function inspectCall(name: string): void {
 
 const nameBoundBy = ([variable]: readonly ASTNode[]): string => (variable?.op === 'id' ? variable.args : '')
 
-function inspectAccess(node: ASTNode, bound: ReadonlySet<string>, stages: Set<string>): void {
+function inspectAccess(node: ASTNode, bound: ReadonlySet<string>, named: Named): void {
   const key = keyOf(node)
   if (key === undefined) return
   requireAllowed(key)
   const owner = (node.args as readonly ASTNode[])[0]!
   if (owner.op === 'id' && bound.has(owner.args)) return
   if (owner.op === 'id' && owner.args === 'execution') requireMember(key, executionMembers, 'execution')
-  if (owner.op === 'id' && owner.args === 'stages') stages.add(key)
+  if (owner.op === 'id' && owner.args === 'stages') named.stages.add(key)
+  if (owner.op === 'id' && owner.args === 'matrix') named.axes.add(key)
   const ownerKey = keyOf(owner)
   if (ownerKey === undefined) return
   const root = (owner.args as readonly ASTNode[])[0]!

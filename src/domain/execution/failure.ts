@@ -1,4 +1,4 @@
-import type { RetryPolicy } from '../workflow/definition.ts'
+import type { RecoveryPlan, RetryPolicy } from '../workflow/definition.ts'
 import type { FailureClass, StageError } from './events.ts'
 
 /** An attempt that was lost is none that the stage used up, but a stage that kills its workers must end some day. */
@@ -7,9 +7,9 @@ const FIRST_LOST_DELAY_MS = 1_000
 const LAST_LOST_DELAY_MS = 15_000
 
 /** What kind of failure an error is, and the name of the rule that says so; first match wins. */
-export function classify(error: StageError): { readonly class: FailureClass; readonly rule: string } {
-  for (const rule of RULES) if (rule.codes.includes(error.code)) return { class: rule.class, rule: rule.name }
-  return { class: 'unknown', rule: 'none' }
+export function classify(error: StageError, _stage = '', _rules: readonly never[] = []): { readonly class: FailureClass; readonly rule: string; readonly recover?: RecoveryPlan; readonly retries: boolean } {
+  for (const rule of RULES) if (rule.codes.includes(error.code)) return { class: rule.class, rule: rule.name, retries: true }
+  return { class: 'unknown', rule: 'none', retries: true }
 }
 
 const RULES: readonly { readonly name: string; readonly class: FailureClass; readonly codes: readonly string[] }[] = [

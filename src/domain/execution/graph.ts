@@ -17,7 +17,7 @@ export type GraphSummary = {
 
 export type CriticalPath = { readonly path: readonly string[]; readonly totalMs: number }
 
-const MAX_STAGES = 1_000
+export const MAX_STAGES = 1_000
 
 const serialised = z.strictObject({
   stages: z.array(z.strictObject({ id: z.string(), needs: z.array(z.string()) })).max(MAX_STAGES),

@@ -1,29 +1,70 @@
 import type { Json } from '../message.ts'
 import type { CompiledStage, CompiledWorkflow } from '../workflow/definition.ts'
-import type { ExecutionEvent, ExecutionEventOf, SkipReason, StageError } from './events.ts'
-import { createGraph, type WorkflowGraph } from './graph.ts'
+import type { ParentStage, SkipReason, StageError, Wait } from './events.ts'
+import type { WorkflowGraph } from './graph.ts'
 
-/** `lost` counts the attempts so far that ended through no fault of their work. */
-export type StageState =
-  /** `pending` counts the needs that have not ended. */
-  | { readonly status: 'blocked'; readonly pending: number }
-  | { readonly status: 'waiting'; readonly attempt: number; readonly lost: number; readonly wakeAt: string }
-  | { readonly status: 'scheduled'; readonly attempt: number; readonly lost: number }
-  | { readonly status: 'running'; readonly attempt: number; readonly lost: number; readonly worker: string }
-  /** `attempt` is the one to come. `dueAt` is empty only between `StageFailed` and its `StageRetried`. */
+/** `attempt` is 0 for one of the run restored from. */
+export type Checkpoint = { readonly attempt: number; readonly sequence: number; readonly state: Json }
+
+/** What a stage has behind it: the current or, between two, the next attempt. */
+type Tried = {
+  readonly attempt: number
+  /** How many attempts ended through no fault of their work. */
+  readonly lost: number
+  /** The latest that an attempt of this stage saved. */
+  readonly checkpoint: Checkpoint | undefined
+  /** The stage's fallback has taken over. */
+  readonly fallback: boolean
+}
+
+/** What a stage that waits waits for; an approval gathers who granted it, a person is asked what to do about a failure. */
+export type Waiting =
+  | Exclude<Wait, { for: 'approval' }>
   | {
+      readonly for: 'approval'
+      readonly approvers: readonly string[]
+      readonly required: number
+      readonly selfApproval: boolean
+      readonly granted: readonly string[]
+      readonly until?: string
+    }
+  | { readonly for: 'person'; readonly error: StageError }
+
+export type StageState =
+  /** `pending` counts the needs that have not ended; with none, or enough of them, it is held back. */
+  | { readonly status: 'blocked'; readonly pending: number; readonly checkpoint: Checkpoint | undefined }
+  | (Tried & { readonly status: 'waiting'; readonly waits: Waiting })
+  | (Tried & { readonly status: 'scheduled' })
+  /** `stopping`: why it was asked to. */
+  | (Tried & { readonly status: 'running'; readonly worker: string; readonly stopping: string | undefined })
+  /** `dueAt` is empty only between `StageFailed` and its `StageRetried`; so is `queue`, which is set where it is not the stage's own. */
+  | (Tried & {
       readonly status: 'retrying'
-      readonly attempt: number
-      readonly lost: number
       readonly dueAt: string
+      readonly queue: string | undefined
       readonly error: StageError
+    })
+  /** Goes on as the stages that it generated, by index; `open` of them have not ended. */
+  | {
+      readonly status: 'expanded'
+      readonly attempt: number
+      readonly children: readonly number[]
+      readonly open: number
+      readonly output: Json
     }
   | { readonly status: 'completed'; readonly attempt: number; readonly output: Json }
   | { readonly status: 'failed'; readonly attempt: number; readonly error: StageError }
-  | { readonly status: 'skipped'; readonly reason: SkipReason; readonly detail: string }
+  /** `error` is set where it failed first. */
+  | {
+      readonly status: 'skipped'
+      readonly attempt: number
+      readonly reason: SkipReason
+      readonly detail: string
+      readonly error: StageError | undefined
+    }
   | { readonly status: 'cancelled'; readonly attempt: number; readonly reason: string }
 
-/** What does not change once a run has started. Stages are addressed by their index in `definition.stages`. */
+/** What a run was started with. Stages are addressed by their index in `definition.stages`; those generated are added there. */
 export type Run = {
   readonly executionId: string
   readonly namespace: string
@@ -35,31 +76,43 @@ export type Run = {
   readonly labels: { readonly [name: string]: string }
   readonly priority: number
   readonly fingerprint: string
+  readonly startedBy: string
+  readonly parent: ParentStage | undefined
 }
+
+export type Signal = { readonly id: string; readonly name: string; readonly payload: Json }
 
 type Going = {
   readonly run: Run
   readonly stages: readonly StageState[]
   /** How many stages have not ended. */
   readonly open: number
-  /** A stage failed and the rest is being brought to an end. */
-  readonly failing: boolean
+  /** A stage failed, and the rest is being brought to an end. */
+  readonly failing: false | 'fail-fast' | 'compensate'
+  /** The completed stages that know how to be undone, in the order of their completion. */
+  readonly compensable: readonly number[]
+  /** Signals that no stage has taken yet, the oldest first; and the ids of all there were. */
+  readonly signals: readonly Signal[]
+  readonly signalIds: readonly string[]
+  readonly timeoutAt: string
 }
 
 export type OpenExecution =
   | (Going & { readonly status: 'running' })
+  | (Going & { readonly status: 'paused'; readonly remainingMs: number })
   | (Going & { readonly status: 'cancelling'; readonly reason: string; readonly outcome: 'cancelled' | 'failed' })
 
 type EndedExecution = {
   readonly status: 'completed' | 'failed' | 'cancelled'
   readonly run: Run
   readonly stages: readonly StageState[]
+  readonly output: Json | undefined
 }
 
 export type Execution = { readonly status: 'none' } | OpenExecution | EndedExecution
 
 export const isOpen = (state: Execution): state is OpenExecution =>
-  state.status === 'running' || state.status === 'cancelling'
+  state.status === 'running' || state.status === 'paused' || state.status === 'cancelling'
 
 export const hasEnded = (stage: StageState): boolean =>
   stage.status === 'completed' ||
@@ -67,89 +120,10 @@ export const hasEnded = (stage: StageState): boolean =>
   stage.status === 'skipped' ||
   stage.status === 'cancelled'
 
+/** A stage that was passed over on purpose stands in nobody's way. */
+export const hasSucceeded = (stage: StageState): boolean =>
+  stage.status === 'completed' ||
+  (stage.status === 'skipped' &&
+    (stage.reason === 'condition' || stage.reason === 'person' || stage.reason === 'recovery'))
+
 export const stageOf = (run: Run, index: number): CompiledStage => run.definition.stages[index]!
-
-export function evolve(state: Execution, event: ExecutionEvent): Execution {
-  if (event.type === 'ExecutionStarted') return started(event.data)
-  if (state.status === 'none') throw new Error(`${event.type} comes before ExecutionStarted`)
-  if (!isOpen(state)) throw new Error(`${event.type} comes after the run has ended`)
-  switch (event.type) {
-    case 'ExecutionCancellationRequested':
-      return { ...state, status: 'cancelling', reason: event.data.reason, outcome: event.data.outcome }
-    case 'ExecutionCompleted':
-      return { status: 'completed', run: state.run, stages: state.stages }
-    case 'ExecutionFailed':
-      return { status: 'failed', run: state.run, stages: state.stages }
-    case 'ExecutionCancelled':
-      return { status: 'cancelled', run: state.run, stages: state.stages }
-    default:
-      return withStage(state, event)
-  }
-}
-
-function started(data: ExecutionEventOf<'ExecutionStarted'>['data']): OpenExecution {
-  const { definition, trigger: _, ...rest } = data
-  const graph = graphOf(definition)
-  const run = { ...rest, definition, graph }
-  const stages = definition.stages.map((stage): StageState => ({ status: 'blocked', pending: stage.needs.length }))
-  return { status: 'running', run, stages, open: stages.length, failing: false }
-}
-
-/** Runs of one version share its graph as long as they share the definition in memory. */
-const graphs = new WeakMap<CompiledWorkflow, WorkflowGraph>()
-
-function graphOf(definition: CompiledWorkflow): WorkflowGraph {
-  const known = graphs.get(definition)
-  if (known) return known
-  const graph = createGraph(definition.stages)
-  graphs.set(definition, graph)
-  return graph
-}
-
-type StageEvent = Exclude<ExecutionEvent, { type: `Execution${string}` }>
-
-function withStage(state: OpenExecution, event: StageEvent): OpenExecution {
-  const index = state.run.graph.indexOf(event.data.stage)
-  const before = state.stages[index]
-  if (before === undefined) throw new Error(`${event.type} names no stage: ${event.data.stage}`)
-  const after = evolveStage(before, event)
-  const stages = state.stages.slice()
-  stages[index] = after
-  if (!hasEnded(after) || hasEnded(before)) return { ...state, stages }
-  for (const dependent of state.run.graph.dependentsOf(index)) {
-    const stage = stages[dependent]!
-    if (stage.status === 'blocked') stages[dependent] = { status: 'blocked', pending: stage.pending - 1 }
-  }
-  const failing = state.failing || (event.type === 'StageFailed' && event.data.recovery === 'fail-fast')
-  return { ...state, stages, open: state.open - 1, failing }
-}
-
-function evolveStage(before: StageState, event: StageEvent): StageState {
-  const lost = 'lost' in before ? before.lost : 0
-  switch (event.type) {
-    case 'StageScheduled': {
-      const { attempt, wakeAt } = event.data
-      return wakeAt === undefined
-        ? { status: 'scheduled', attempt, lost }
-        : { status: 'waiting', attempt, lost, wakeAt }
-    }
-    case 'StageStarted':
-      return { status: 'running', attempt: event.data.attempt, lost, worker: event.data.worker }
-    case 'StageCompleted':
-      return { status: 'completed', attempt: event.data.attempt, output: event.data.output }
-    case 'StageFailed': {
-      const { attempt, error, recovery } = event.data
-      if (recovery !== 'retry') return { status: 'failed', attempt, error }
-      return { status: 'retrying', attempt: attempt + 1, lost, dueAt: '', error }
-    }
-    case 'StageRetried': {
-      if (before.status !== 'retrying') throw new Error(`StageRetried comes to a stage that is ${before.status}`)
-      const { attempt, dueAt, reason } = event.data
-      return { ...before, attempt, dueAt, lost: reason === 'lost' ? lost + 1 : lost }
-    }
-    case 'StageSkipped':
-      return { status: 'skipped', reason: event.data.reason, detail: event.data.detail }
-    case 'StageCancelled':
-      return { status: 'cancelled', attempt: event.data.attempt, reason: event.data.reason }
-  }
-}

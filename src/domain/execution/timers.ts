@@ -14,7 +14,14 @@ export type Timer = {
   readonly causationId: string
   readonly does:
     | { readonly kind: 'time-out-execution' }
-    | { readonly kind: 'time-out-stage'; readonly stage: string; readonly attempt: number; readonly worker: string }
+    /** `leased`: a worker holds a lease on the attempt, by which its loss shows. */
+    | {
+        readonly kind: 'time-out-stage'
+        readonly stage: string
+        readonly attempt: number
+        readonly worker: string
+        readonly leased: boolean
+      }
     | { readonly kind: 'retry' | 'wake'; readonly stage: string; readonly attempt: number }
 }
 
@@ -35,16 +42,19 @@ export function timerChanges(event: RecordedEvent<ExecutionEvent>): readonly Tim
   ]
   switch (event.type) {
     case 'ExecutionStarted':
-      return set(executionId, Date.parse(event.at) + event.data.definition.timeoutMs, { kind: 'time-out-execution' })
+    case 'ExecutionResumed':
+      return set(executionId, Date.parse(event.data.timeoutAt), { kind: 'time-out-execution' })
     case 'StageScheduled': {
-      const { stage, attempt, wakeAt } = event.data
+      const { stage, attempt, waitsFor } = event.data
       const key = `${executionId}:${stage}`
-      return wakeAt === undefined ? [{ clear: key }] : set(key, Date.parse(wakeAt), { kind: 'wake', stage, attempt })
+      const until = waitsFor?.until
+      return until === undefined ? [{ clear: key }] : set(key, Date.parse(until), { kind: 'wake', stage, attempt })
     }
     case 'StageStarted': {
-      const { stage, attempt, worker, timeoutMs } = event.data
-      const dueMs = Date.parse(event.at) + timeoutMs + WORKER_MARGIN_MS
-      return set(`${executionId}:${stage}`, dueMs, { kind: 'time-out-stage', stage, attempt, worker })
+      const { stage, attempt, worker, timeoutMs, execution } = event.data
+      const leased = execution === undefined
+      const dueMs = Date.parse(event.at) + timeoutMs + (leased ? WORKER_MARGIN_MS : 0)
+      return set(`${executionId}:${stage}`, dueMs, { kind: 'time-out-stage', stage, attempt, worker, leased })
     }
     case 'StageRetried': {
       const { stage, attempt, dueAt } = event.data
@@ -55,11 +65,14 @@ export function timerChanges(event: RecordedEvent<ExecutionEvent>): readonly Tim
     case 'StageSkipped':
     case 'StageCancelled':
       return [{ clear: `${executionId}:${event.data.stage}` }]
+    case 'StagesGenerated':
+      return [{ clear: `${executionId}:${event.data.parent}` }]
+    case 'ExecutionPaused':
     case 'ExecutionCompleted':
     case 'ExecutionFailed':
     case 'ExecutionCancelled':
       return [{ clear: executionId }]
-    case 'ExecutionCancellationRequested':
+    default:
       return []
   }
 }

@@ -3,7 +3,7 @@ import { parseStream } from '../message.ts'
 import type { ExecutionEvent, ExecutionEventOf } from './events.ts'
 
 /** One attempt of one stage, as it travels to a worker. `id` is `stream:revision:index`, so a repeat collapses. */
-export type Work = Omit<ExecutionEventOf<'StageScheduled'>['data'], 'wakeAt'> & {
+export type Work = Omit<ExecutionEventOf<'StageScheduled'>['data'], 'waitsFor'> & {
   readonly id: string
   readonly namespace: string
   readonly executionId: string
@@ -12,10 +12,17 @@ export type Work = Omit<ExecutionEventOf<'StageScheduled'>['data'], 'wakeAt'> & 
   readonly traceparent?: string
 }
 
+/** The handler whose work is another run. */
+export const SUB_WORKFLOW = 'workflow'
+
+/** Whether the attempt goes to a worker: it does not where the stage waits for somebody, or another run does the work. */
+export const isForWorkers = ({ waitsFor, handler }: ExecutionEventOf<'StageScheduled'>['data']): boolean =>
+  waitsFor === undefined && handler !== SUB_WORKFLOW
+
 /** The work that an event causes: an attempt for a worker, or none. */
 export function workFor(event: RecordedEvent<ExecutionEvent>): readonly Work[] {
-  if (event.type !== 'StageScheduled' || event.data.wakeAt !== undefined) return []
-  const { wakeAt: _, ...data } = event.data
+  if (event.type !== 'StageScheduled' || !isForWorkers(event.data)) return []
+  const { waitsFor: _, ...data } = event.data
   const { traceparent, namespace } = event.metadata
   return [
     {

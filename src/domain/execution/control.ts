@@ -1,0 +1,135 @@
+// What people ask of a run and its stages, and what its time asks.
+import type { Json } from '../message.ts'
+import { Rejected } from '../rejected.ts'
+import { beginReady, requestEnd, settle } from './advance.ts'
+import type { ControlCommand } from './commands.ts'
+import { Draft } from './draft.ts'
+import type { ExecutionEvent } from './events.ts'
+import { findStage, requireGoing, requireOpen } from './find.ts'
+import { abandon as giveUp } from './recover.ts'
+import { type Execution, isOpen, type OpenExecution, type StageState } from './state.ts'
+
+type Of<T extends ControlCommand['type']> = Extract<ControlCommand, { type: T }>
+
+/** Nothing new starts; what runs finishes, and the run's own time stands still. */
+export function pause({ reason, at }: Of<'PauseExecution'>, state: Execution): readonly ExecutionEvent[] {
+  const open = requireGoing(state)
+  if (open.status === 'paused') return []
+  const remainingMs = Math.max(Date.parse(open.timeoutAt) - Date.parse(at), 0)
+  return [{ type: 'ExecutionPaused', data: { reason, remainingMs } }]
+}
+
+export function resume({ reason, at }: Of<'ResumeExecution'>, state: Execution): readonly ExecutionEvent[] {
+  const open = requireGoing(state)
+  if (open.status !== 'paused') return []
+  const draft = new Draft(open, at)
+  const timeoutAt = new Date(Date.parse(at) + open.remainingMs).toISOString()
+  draft.emit({ type: 'ExecutionResumed', data: { reason, timeoutAt } })
+  beginReady(draft)
+  settle(draft)
+  return draft.events
+}
+
+export function cancel({ reason, at }: Of<'CancelExecution'>, state: Execution): readonly ExecutionEvent[] {
+  if (state.status === 'cancelled' || state.status === 'cancelling') return []
+  const draft = new Draft(requireOpen(state), at)
+  requestEnd(draft, reason, 'cancelled')
+  settle(draft)
+  return draft.events
+}
+
+export function timeOut({ at }: Of<'TimeOutExecution'>, state: Execution): readonly ExecutionEvent[] {
+  if (state.status !== 'running' || state.timeoutAt > at) return []
+  const draft = new Draft(state, at)
+  requestEnd(draft, `the run took longer than ${state.run.definition.timeoutMs} ms`, 'failed')
+  settle(draft)
+  return draft.events
+}
+
+export function retry(command: Of<'RetryStage'>, state: Execution): readonly ExecutionEvent[] {
+  const { index, stage } = findStage(command.stage, state)
+  if (command.by === 'timer') {
+    // The timer may be late, early or double; only the attempt that is due now concerns anybody.
+    const due = stage.status === 'retrying' && stage.attempt === command.attempt && stage.dueAt <= command.at
+    if (!due || state.status !== 'running') return []
+  }
+  const open = requireGoing(state)
+  const draft = new Draft(open, command.at)
+  if (command.by === 'person') announce(draft, index, stage, command)
+  draft.due.push(index)
+  settle(draft)
+  return draft.events
+}
+
+function announce(draft: Draft, index: number, stage: StageState, command: Of<'RetryStage'> & { by: 'person' }): void {
+  const { at: dueAt, comment } = command
+  const attempt = nextAttempt(draft.state, index, stage)
+  const reopens = stage.status === 'failed' ? skippedBecauseOf(draft, index) : []
+  const changed = changedInput(draft, index, command.with)
+  draft.emit({
+    type: 'StageRetried',
+    data: {
+      ...{ stage: command.stage, attempt, dueAt, backoffMs: 0, reason: 'manual' },
+      ...(changed === undefined ? {} : { with: changed }),
+      ...(reopens.length === 0 ? {} : { reopens }),
+      ...(comment === undefined ? {} : { comment }),
+    },
+  })
+}
+
+/** @throws Rejected STAGE_NOT_RETRYABLE */
+function nextAttempt({ run, failing, stages }: OpenExecution, index: number, stage: StageState): number {
+  const { id, parent, compensates } = run.definition.stages[index]!
+  const group = parent === undefined ? undefined : stages[run.graph.indexOf(parent)]
+  const ended = failing !== false && compensates === undefined
+  if (stage.status === 'retrying' && !ended) return stage.attempt
+  if (stage.status === 'waiting' && stage.waits.for === 'person' && !ended) return stage.attempt + 1
+  const alone = group === undefined || group.status === 'expanded'
+  const generated = stages.some((other, at) => other && run.definition.stages[at]?.parent === id)
+  if (stage.status === 'failed' && !ended && alone && !generated && compensates === undefined) return stage.attempt + 1
+  const advice = ended ? 'the run is failing; restore it once it has ended' : 'only a stage that failed or waits to be retried can be'
+  throw new Rejected('STAGE_NOT_RETRYABLE', `${id} is ${stage.status}; ${advice}`)
+}
+
+/** The stages after it that were skipped because their trigger could not hold any more; it may now. */
+function skippedBecauseOf({ state }: Draft, index: number): string[] {
+  const { graph } = state.run
+  const found = new Set<number>()
+  const queue = [index]
+  for (let next = queue.pop(); next !== undefined; next = queue.pop())
+    for (const dependent of graph.dependentsOf(next)) {
+      const stage = state.stages[dependent]!
+      if (found.has(dependent) || stage.status !== 'skipped' || stage.reason !== 'trigger') continue
+      found.add(dependent)
+      queue.push(dependent)
+    }
+  return [...found].map((at) => state.run.definition.stages[at]!.id)
+}
+
+function changedInput(draft: Draft, index: number, changes: { readonly [key: string]: Json } | undefined) {
+  return changes === undefined ? undefined : { ...draft.stage(index).with, ...changes }
+}
+
+export function skip({ stage: id, reason, at }: Of<'SkipStage'>, state: Execution): readonly ExecutionEvent[] {
+  const { index, stage } = findStage(id, state)
+  if (stage.status === 'skipped' && stage.reason === 'person') return []
+  const draft = new Draft(requireGoing(state), at)
+  const idle = ['blocked', 'waiting', 'scheduled', 'retrying'].includes(stage.status)
+  if (!idle || draft.isEnding(index))
+    throw new Rejected('STAGE_NOT_SKIPPABLE', `${id} is ${stage.status}; only a stage that has not begun or waits can be skipped`)
+  draft.emit({ type: 'StageSkipped', data: { stage: id, reason: 'person', detail: reason } })
+  draft.ended.push(index)
+  settle(draft)
+  return draft.events
+}
+
+/** The word of a person that a stage which failed and waited for it stays failed. */
+export function abandon({ stage: id, reason, at }: Of<'AbandonStage'>, state: Execution): readonly ExecutionEvent[] {
+  const { index, stage } = findStage(id, state)
+  if (!isOpen(state) || stage.status !== 'waiting' || stage.waits.for !== 'person')
+    throw new Rejected('STAGE_NOT_WAITING', `${id} is ${stage.status}; it does not wait for a person's decision`)
+  const draft = new Draft(requireGoing(state), at)
+  giveUp(draft, index, stage.attempt, reason)
+  settle(draft)
+  return draft.events
+}

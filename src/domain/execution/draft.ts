@@ -1,0 +1,70 @@
+import type { CompiledStage } from '../workflow/definition.ts'
+import type { ExecutionEvent, StageError } from './events.ts'
+import { evolve } from './evolve.ts'
+import { isOpen, type OpenExecution, type StageState, stageOf } from './state.ts'
+
+/** A failure that has not been decided on; `attempt` is 0 where none was scheduled. */
+export type Failure = {
+  readonly index: number
+  readonly attempt: number
+  readonly error: StageError
+  /** No other attempt follows, whatever the policy says. */
+  readonly final?: true
+}
+
+/**
+ * A decision in the making: the events so far, the state that they lead to, and what is still to follow from them. `settle`
+ * works that off, so that no part of the decision needs to know the others.
+ */
+export class Draft {
+  readonly events: ExecutionEvent[] = []
+  readonly at: string
+  state: OpenExecution
+  /** Stages that have ended, whose dependents have not been looked at. */
+  readonly ended: number[] = []
+  /** Stages of which an attempt is to be scheduled, if the run may. */
+  readonly due: number[] = []
+  readonly failed: Failure[] = []
+  /** Stages that generated others, which may all have ended. */
+  readonly groups: number[] = []
+  #over = false
+
+  constructor(state: OpenExecution, at: string) {
+    this.state = state
+    this.at = at
+  }
+
+  emit(event: ExecutionEvent): void {
+    if (this.#over) throw new Error(`${event.type} would come after the end of the run`)
+    this.events.push(event)
+    const next = evolve(this.state, event)
+    if (isOpen(next)) this.state = next
+    else this.#over = true
+  }
+
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  stage(index: number): CompiledStage {
+    return stageOf(this.state.run, index)
+  }
+
+  now(index: number): StageState {
+    return this.state.stages[index]!
+  }
+
+  /** Whether the stage may begin an attempt now. What undoes a failed run does so even though that is ending. */
+  mayStart(index: number): boolean {
+    const { status } = this.state
+    return status === 'running' || (status === 'cancelling' && this.stage(index).compensates !== undefined)
+  }
+
+  /** Whether the stage is being brought to an end, so that no attempt follows the one that is under way. */
+  isEnding(index: number): boolean {
+    const now = this.now(index)
+    if (now.status === 'running' && now.stopping !== undefined) return true
+    if (this.stage(index).compensates !== undefined) return false
+    return this.state.status === 'cancelling' || this.state.failing !== false
+  }
+}

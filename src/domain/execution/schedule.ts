@@ -1,0 +1,184 @@
+// How a stage begins: its values resolved, it is given to a worker, waits for somebody, or becomes the stages of its matrix.
+import type { Json } from '../message.ts'
+import type { CompiledStage } from '../workflow/definition.ts'
+import { approvalSchema, signalSchema } from '../workflow/waiting-inputs.ts'
+import { parseDurationMs, parseInstantMs } from '../workflow/units.ts'
+import type { Draft } from './draft.ts'
+import type { ExecutionEventOf, Wait } from './events.ts'
+import { ExpressionFailed, type ExpressionScope, evaluateCondition } from './expression.ts'
+import { combinationsOf } from './matrix.ts'
+import { hasEnded, type OpenExecution, stageOf } from './state.ts'
+import { resolveValues } from './template.ts'
+
+type Input = { readonly [key: string]: Json }
+type Approval = Omit<ExecutionEventOf<'ApprovalRequested'>['data'], 'stage' | 'attempt'>
+
+/** Begins the next attempt of a stage that is due, unless something has come between. */
+export function begin(draft: Draft, index: number): void {
+  const now = draft.now(index)
+  if (!draft.mayStart(index) || !hasRoom(draft, index)) return
+  if (now.status === 'blocked') first(draft, index)
+  else if (now.status === 'retrying') again(draft, index, now.attempt)
+}
+
+/** Of the stages of a matrix only so many run at once. */
+function hasRoom(draft: Draft, index: number): boolean {
+  const { parent } = draft.stage(index)
+  if (parent === undefined) return true
+  const at = draft.state.run.graph.indexOf(parent)
+  const { matrix } = draft.stage(at)
+  const group = draft.now(at)
+  if (matrix?.maxParallel === undefined || group.status !== 'expanded') return true
+  const idle = (child: number) => draft.now(child).status === 'blocked' || hasEnded(draft.now(child))
+  return group.children.filter((child) => child !== index && !idle(child)).length < matrix.maxParallel
+}
+
+function first(draft: Draft, index: number): void {
+  const stage = draft.stage(index)
+  try {
+    if (stage.when === undefined || evaluateCondition(stage.when, scopeOf(draft.state, stage))) {
+      again(draft, index, 1)
+      return
+    }
+  } catch (error) {
+    failedExpression(draft, index, 0, error)
+    return
+  }
+  draft.emit({ type: 'StageSkipped', data: { stage: stage.id, reason: 'condition', detail: stage.when } })
+  draft.ended.push(index)
+}
+
+/** Where a value has no answer, the stage fails before the attempt is there. */
+function again(draft: Draft, index: number, number: number): void {
+  const { matrix } = draft.stage(index)
+  try {
+    if (matrix) expand(draft, index, matrix)
+    else attempt(draft, index, number)
+  } catch (error) {
+    failedExpression(draft, index, number - 1, error)
+  }
+}
+
+function expand(draft: Draft, index: number, matrix: NonNullable<CompiledStage['matrix']>): void {
+  const { id: parent } = draft.stage(index)
+  const axes = resolveValues(matrix.axes as { [axis: string]: Json }, scopeOf(draft.state, draft.stage(index)))
+  const stages = combinationsOf(parent, axes)
+  draft.emit({ type: 'StagesGenerated', data: { parent, attempt: 0, output: null, stages } })
+  beginChildren(draft, index)
+}
+
+/** Lets the stages that were generated begin; without any, the one that generated them has ended. */
+export function beginChildren(draft: Draft, parent: number): void {
+  const group = draft.now(parent)
+  if (group.status !== 'expanded') throw new Error('only a stage that generated others has children')
+  draft.due.push(...group.children.filter((child) => draft.stage(child).needs.length === 0))
+  draft.groups.push(parent)
+}
+
+function attempt(draft: Draft, index: number, number: number): void {
+  const now = draft.now(index)
+  const stage = draft.stage(index)
+  const work = 'fallback' in now && now.fallback ? (stage.fallback ?? stage) : stage
+  const input: Input = resolveValues(work.with, scopeOf(draft.state, stage))
+  if (input !== work.with) assertBounded(input)
+  const { waitsFor, approval } = waitOf(work.uses, input, draft.at)
+  const checkpoint = 'checkpoint' in now ? now.checkpoint : undefined
+  draft.emit({
+    type: 'StageScheduled',
+    data: {
+      stage: stage.id,
+      attempt: number,
+      queue: (now.status === 'retrying' && now.queue) || work.queue,
+      handler: work.uses,
+      input,
+      timeoutMs: work.timeoutMs,
+      priority: draft.state.run.priority,
+      ...(waitsFor === undefined ? {} : { waitsFor }),
+      ...(checkpoint === undefined ? {} : { resume: checkpoint.state }),
+    },
+  })
+  if (approval) draft.emit({ type: 'ApprovalRequested', data: { stage: stage.id, attempt: number, ...approval } })
+  if (waitsFor?.for === 'signal') takeSignal(draft, index, number, waitsFor.name)
+}
+
+/** A signal that came before anything waited for it is not lost. */
+function takeSignal(draft: Draft, index: number, attempt: number, name: string): void {
+  const signal = draft.state.signals.find((one) => one.name === name)
+  if (signal === undefined) return
+  draft.emit({ type: 'StageCompleted', data: { stage: draft.stage(index).id, attempt, output: signal.payload } })
+  draft.ended.push(index)
+}
+
+/** Values of earlier stages can add up; an event has a limit, and this leaves room for what goes into the log with it. */
+const MAX_INPUT_LENGTH = 262_144
+
+function assertBounded(input: Input): void {
+  const { length } = JSON.stringify(input)
+  if (length <= MAX_INPUT_LENGTH) return
+  const reason = `its values make an input of ${length} characters, the limit is ${MAX_INPUT_LENGTH}`
+  throw new ExpressionFailed(Object.keys(input).join(', '), reason)
+}
+
+function failedExpression(draft: Draft, index: number, attempt: number, error: unknown): void {
+  if (!(error instanceof ExpressionFailed)) throw error
+  const { message } = error
+  draft.failed.push({ index, attempt, error: { code: 'EXPRESSION_FAILED', message, retryable: false } })
+}
+
+function waitOf(handler: string, input: Input, at: string): { waitsFor?: Wait; approval?: Approval } {
+  switch (handler) {
+    case 'wait':
+      return { waitsFor: { for: 'timer', until: wakeTime(input, at) } }
+    case 'signal': {
+      const { name, timeout } = parsed(signalSchema, input)
+      return { waitsFor: { for: 'signal', name, ...untilOf(timeout, at) } }
+    }
+    case 'approval': {
+      const { approvers = [], required = 1, selfApproval = true, message, timeout } = parsed(approvalSchema, input)
+      const until = untilOf(timeout, at)
+      const said = message === undefined ? {} : { message }
+      return { waitsFor: { for: 'approval', ...until }, approval: { approvers, required, selfApproval, ...said, ...until } }
+    }
+    default:
+      return {}
+  }
+}
+
+function parsed<T>(schema: { safeParse(value: unknown): { data?: T; error?: { issues: { message: string }[] } } }, input: Input): T {
+  const { data, error } = schema.safeParse(input)
+  if (data !== undefined) return data
+  throw new ExpressionFailed(JSON.stringify(input), error?.issues.map(({ message }) => message).join('; ') ?? '')
+}
+
+const untilOf = (timeoutMs: number | undefined, at: string): { until?: string } =>
+  timeoutMs === undefined ? {} : { until: new Date(Date.parse(at) + timeoutMs).toISOString() }
+
+function wakeTime({ duration, until }: Input, at: string): string {
+  const delayMs = typeof duration === 'string' ? parseDurationMs(duration) : undefined
+  const time =
+    delayMs !== undefined ? Date.parse(at) + delayMs : typeof until === 'string' ? parseInstantMs(until) : undefined
+  if (time !== undefined) return new Date(time).toISOString()
+  const given = JSON.stringify({ duration, until })
+  throw new ExpressionFailed(
+    given,
+    'wait needs a duration such as 5m, or a time with its offset such as 2026-01-31T08:00:00Z',
+  )
+}
+
+/** `stages` is made only when an expression asks for it: most stages have none, and it costs as much as the graph is large. */
+export function scopeOf({ run, stages }: OpenExecution, { values = {} }: Pick<CompiledStage, 'values'> = {}): ExpressionScope {
+  const { executionId: id, workflow, version, namespace, input } = run
+  return {
+    input,
+    execution: { id, workflow, version, namespace },
+    matrix: values,
+    get stages() {
+      const states = stages.map((state, index) => {
+        const output = state.status === 'completed' ? state.output : null
+        const error = 'error' in state && state.error !== undefined ? state.error : null
+        return [stageOf(run, index).id, { status: state.status === 'expanded' ? 'running' : state.status, output, error }]
+      })
+      return Object.fromEntries(states)
+    },
+  }
+}
