@@ -11,7 +11,7 @@ import { resolveValues } from './template.ts'
 /** Works off what is to follow, and ends the run if nothing of it is open any more. */
 export function settle(draft: Draft): void {
   do {
-    while (!draft.isOver && step(draft)) continue
+    while (!draft.isOver && step(draft));
   } while (!draft.isOver && draft.state.open === 0 && !end(draft))
 }
 
@@ -69,7 +69,12 @@ function judge(draft: Draft, index: number, state: StageState & { status: 'block
  * Whether a blocked stage starts, waits on or never starts. With the need that has just `ended`, and others still open, only
  * that one is looked at, so that all the needs of a stage together cost no more than twice their number.
  */
-function verdictOn(draft: Draft, stage: CompiledStage, pending: number, ended?: number): 'start' | 'wait' | { skip: string } {
+function verdictOn(
+  draft: Draft,
+  stage: CompiledStage,
+  pending: number,
+  ended?: number,
+): 'start' | 'wait' | { skip: string } {
   const { graph } = draft.state.run
   const needs = ended === undefined || pending === 0 ? graph.needsOf(graph.indexOf(stage.id)) : [ended]
   const find = (holds: (need: StageState) => boolean) => needs.find((need) => holds(draft.now(need)))
@@ -159,7 +164,8 @@ function end(draft: Draft): boolean {
 function complete(draft: Draft, stages: number): void {
   const { outputs } = draft.state.run.definition
   try {
-    const output = outputs === undefined ? undefined : resolveValues(outputs as { [key: string]: Json }, scopeOf(draft.state))
+    const output =
+      outputs === undefined ? undefined : resolveValues(outputs as { [key: string]: Json }, scopeOf(draft.state))
     draft.emit({ type: 'ExecutionCompleted', data: { stages, ...(output === undefined ? {} : { output }) } })
   } catch (error) {
     if (!(error instanceof ExpressionFailed)) throw error

@@ -87,7 +87,9 @@ function nextAttempt({ run, failing, stages }: OpenExecution, index: number, sta
   const alone = group === undefined || group.status === 'expanded'
   const generated = stages.some((other, at) => other && run.definition.stages[at]?.parent === id)
   if (stage.status === 'failed' && !ended && alone && !generated && compensates === undefined) return stage.attempt + 1
-  const advice = ended ? 'the run is failing; restore it once it has ended' : 'only a stage that failed or waits to be retried can be'
+  const advice = ended
+    ? 'the run is failing; restore it once it has ended'
+    : 'only a stage that failed or waits to be retried can be'
   throw new Rejected('STAGE_NOT_RETRYABLE', `${id} is ${stage.status}; ${advice}`)
 }
 
@@ -116,7 +118,10 @@ export function skip({ stage: id, reason, at }: Of<'SkipStage'>, state: Executio
   const draft = new Draft(requireGoing(state), at)
   const idle = ['blocked', 'waiting', 'scheduled', 'retrying'].includes(stage.status)
   if (!idle || draft.isEnding(index))
-    throw new Rejected('STAGE_NOT_SKIPPABLE', `${id} is ${stage.status}; only a stage that has not begun or waits can be skipped`)
+    throw new Rejected(
+      'STAGE_NOT_SKIPPABLE',
+      `${id} is ${stage.status}; only a stage that has not begun or waits can be skipped`,
+    )
   draft.emit({ type: 'StageSkipped', data: { stage: id, reason: 'person', detail: reason } })
   draft.ended.push(index)
   settle(draft)

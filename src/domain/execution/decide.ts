@@ -6,8 +6,8 @@ import { abandon, cancel, pause, resume, retry, skip, timeOut } from './control.
 import { Draft } from './draft.ts'
 import type { ExecutionEvent } from './events.ts'
 import { evolve } from './evolve.ts'
-import { answer, signal, wake } from './respond.ts'
 import { report } from './report.ts'
+import { answer, signal, wake } from './respond.ts'
 import { type Execution, isOpen, type OpenExecution } from './state.ts'
 
 /** The aggregate of one run: `execution-<uuid>`. */
@@ -63,7 +63,7 @@ function start(command: StartExecution, state: Execution): readonly ExecutionEve
   for (const event of restored) draft.emit(event)
   beginReady(draft)
   // Of what was restored a whole group may have ended, where the last of its results was given.
-  draft.state.stages.forEach((stage, index) => stage.status === 'expanded' && draft.groups.push(index))
+  for (const [index, stage] of draft.state.stages.entries()) if (stage.status === 'expanded') draft.groups.push(index)
   settle(draft)
   return [started, ...draft.events]
 }

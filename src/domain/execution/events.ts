@@ -170,7 +170,10 @@ export type ExecutionEvent =
         readonly until?: string
       }>
     }
-  | { type: 'ApprovalGranted' | 'ApprovalRejected'; data: OfAttempt<{ readonly by: string; readonly comment?: string }> }
+  | {
+      type: 'ApprovalGranted' | 'ApprovalRejected'
+      data: OfAttempt<{ readonly by: string; readonly comment?: string }>
+    }
   /** Kept until a stage waits for it, which then completes with the payload. `id` is the same when a caller repeats it. */
   | { type: 'SignalReceived'; data: { readonly id: string; readonly name: string; readonly payload: Json } }
   /** Of a stage that ended in the run restored from: it stays as it was; or where it had saved how far it was. */
@@ -202,9 +205,7 @@ export type ExecutionEvent =
     }
   | { type: 'ExecutionCancelled'; data: { readonly reason: string } }
 
-export type GeneratedStage =
-  | CompiledStage
-  | { readonly id: string; readonly values: { readonly [axis: string]: Json } }
+export type GeneratedStage = CompiledStage | { readonly id: string; readonly values: { readonly [axis: string]: Json } }
 
 export type ExecutionEventOf<T extends ExecutionEvent['type']> = Extract<ExecutionEvent, { type: T }>
 

@@ -173,7 +173,11 @@ function failed(state: OpenExecution, index: number, data: DataOf<'StageFailed' 
   }
   const ofRun = stageOf(state.run, index).parent === undefined
   const failing =
-    recovery === 'compensate' ? 'compensate' : recovery === 'fail-fast' && ofRun ? (state.failing || 'fail-fast') : state.failing
+    recovery === 'compensate'
+      ? 'compensate'
+      : recovery === 'fail-fast' && ofRun
+        ? state.failing || 'fail-fast'
+        : state.failing
   return endedAt({ ...state, stages, failing }, stages, index)
 }
 

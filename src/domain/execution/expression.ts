@@ -10,7 +10,9 @@ export type ExpressionScope = {
   readonly input: Json
   /** The combination that a stage of a matrix runs with. */
   readonly matrix: { readonly [axis: string]: Json }
-  readonly stages: { readonly [id: string]: { readonly status: string; readonly output?: Json; readonly error?: unknown } }
+  readonly stages: {
+    readonly [id: string]: { readonly status: string; readonly output?: Json; readonly error?: unknown }
+  }
   readonly execution: {
     readonly id: string
     readonly workflow: string
@@ -165,7 +167,9 @@ function parse(text: string): Parsed {
 /** Walks what the parser made and throws at the first part that Millrace does not allow; collects what it names. */
 function inspect(node: ASTNode, bound: ReadonlySet<string>, named: Named): void {
   if (node.op === 'id' && !variables.has(node.args) && !bound.has(node.args))
-    throw new Error(`there is no ${JSON.stringify(node.args)} here; expressions see input, stages, execution and matrix`)
+    throw new Error(
+      `there is no ${JSON.stringify(node.args)} here; expressions see input, stages, execution and matrix`,
+    )
   if (node.op === 'value' && node.args !== null && typeof node.args === 'object')
     throw new Error('bytes and unsigned numbers have no form in JSON')
   // A key that the library would drop without a word.

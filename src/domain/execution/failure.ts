@@ -7,8 +7,13 @@ const FIRST_LOST_DELAY_MS = 1_000
 const LAST_LOST_DELAY_MS = 15_000
 
 /** What kind of failure an error is, and the name of the rule that says so; first match wins. */
-export function classify(error: StageError, _stage = '', _rules: readonly never[] = []): { readonly class: FailureClass; readonly rule: string; readonly recover?: RecoveryPlan; readonly retries: boolean } {
-  for (const rule of RULES) if (rule.codes.includes(error.code)) return { class: rule.class, rule: rule.name, retries: true }
+export function classify(
+  error: StageError,
+  _stage = '',
+  _rules: readonly never[] = [],
+): { readonly class: FailureClass; readonly rule: string; readonly recover?: RecoveryPlan; readonly retries: boolean } {
+  for (const rule of RULES)
+    if (rule.codes.includes(error.code)) return { class: rule.class, rule: rule.name, retries: true }
   return { class: 'unknown', rule: 'none', retries: true }
 }
 

@@ -48,13 +48,20 @@ function choose(draft: Draft, { index, attempt, error, final }: Failure, { recov
   const again = plan?.action === 'retry' || (plan === undefined && retries)
   const another = again && !final ? retryOf(draft, index, attempt, error, plan) : undefined
   if (another) return another
-  if (stage.fallback && now.status !== 'expanded' && !('fallback' in now && now.fallback)) return { recovery: 'fallback' }
+  if (stage.fallback && now.status !== 'expanded' && !('fallback' in now && now.fallback))
+    return { recovery: 'fallback' }
   if (stage.continueOnError) return { recovery: 'skip' }
   return { recovery: finalOf(draft, index) }
 }
 
 /** Another attempt, if there is one left. What a fallback does is retried by its own policy. */
-function retryOf(draft: Draft, index: number, attempt: number, error: StageError, plan?: RecoveryPlan): Chosen | undefined {
+function retryOf(
+  draft: Draft,
+  index: number,
+  attempt: number,
+  error: StageError,
+  plan?: RecoveryPlan,
+): Chosen | undefined {
   const now = draft.now(index)
   if (now.status !== 'scheduled' && now.status !== 'running') return undefined
   const stage = draft.stage(index)

@@ -51,7 +51,10 @@ function take(draft: Draft, command: StageReport, index: number): void {
     case 'StartStage':
       return
     case 'CheckpointStage':
-      draft.emit({ type: 'StageCheckpointed', data: { stage, attempt, sequence: command.sequence, state: command.state } })
+      draft.emit({
+        type: 'StageCheckpointed',
+        data: { stage, attempt, sequence: command.sequence, state: command.state },
+      })
       return
     case 'CompleteStage':
       complete(draft, command, index)

@@ -41,7 +41,11 @@ export function answer(command: Of<'ApproveStage' | 'RejectStage'>, state: Execu
   return draft.events
 }
 
-function requireApprover({ by, groups, stage }: Of<'ApproveStage' | 'RejectStage'>, waits: Approval, startedBy: string) {
+function requireApprover(
+  { by, groups, stage }: Of<'ApproveStage' | 'RejectStage'>,
+  waits: Approval,
+  startedBy: string,
+) {
   const { approvers, selfApproval } = waits
   if (!selfApproval && by === startedBy)
     throw new Rejected('APPROVER_NOT_ALLOWED', `${by} started the run; ${stage} wants somebody else's approval`)

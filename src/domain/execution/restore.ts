@@ -84,7 +84,11 @@ function withOverrides(definition: CompiledWorkflow, overrides: Overrides): Comp
   return { ...definition, stages }
 }
 
-function overrideFaults({ run, stages }: Begun, known: ReadonlyMap<string, CompiledStage>, overrides: Overrides): Fault[] {
+function overrideFaults(
+  { run, stages }: Begun,
+  known: ReadonlyMap<string, CompiledStage>,
+  overrides: Overrides,
+): Fault[] {
   return Object.entries(overrides).flatMap(([id, { with: changes }]): Fault[] => {
     const pointer = `/overrides/stages/${id.replaceAll('~', '~0').replaceAll('/', '~1')}`
     const index = run.graph.indexOf(id)
@@ -96,7 +100,11 @@ function overrideFaults({ run, stages }: Begun, known: ReadonlyMap<string, Compi
 }
 
 /** Groups of stages whose parent had not succeeded, and has not changed in what it generates. */
-function groupsToKeep({ state, generated }: Origin, known: ReadonlyMap<string, CompiledStage>, overrides: Overrides): Generated[] {
+function groupsToKeep(
+  { state, generated }: Origin,
+  known: ReadonlyMap<string, CompiledStage>,
+  overrides: Overrides,
+): Generated[] {
   const kept = new Set<string>()
   return generated.filter(({ data }) => {
     const index = state.run.graph.indexOf(data.parent)
@@ -112,7 +120,11 @@ function groupsToKeep({ state, generated }: Origin, known: ReadonlyMap<string, C
 
 const stageNamed = ({ run }: Begun, id: string): CompiledStage => stageOf(run, run.graph.indexOf(id))
 
-function restoredStages({ run, stages }: Begun, known: ReadonlyMap<string, CompiledStage>, overrides: Overrides): Restored[] {
+function restoredStages(
+  { run, stages }: Begun,
+  known: ReadonlyMap<string, CompiledStage>,
+  overrides: Overrides,
+): Restored[] {
   const restored: Restored[] = []
   const add = (data: ExecutionEventOf<'StageRestored'>['data']) => restored.push({ type: 'StageRestored', data })
   for (const id of known.keys()) {

@@ -1,8 +1,9 @@
 // How a stage begins: its values resolved, it is given to a worker, waits for somebody, or becomes the stages of its matrix.
+import type { z } from 'zod'
+import { boundedText } from '../bounded-text.ts'
 import type { Json } from '../message.ts'
+import { resolvedInputs } from '../workflow/builtin-inputs.ts'
 import type { CompiledStage } from '../workflow/definition.ts'
-import { approvalSchema, signalSchema } from '../workflow/waiting-inputs.ts'
-import { parseDurationMs, parseInstantMs } from '../workflow/units.ts'
 import type { Draft } from './draft.ts'
 import type { ExecutionEventOf, Wait } from './events.ts'
 import { ExpressionFailed, type ExpressionScope, evaluateCondition } from './expression.ts'
@@ -119,54 +120,53 @@ function assertBounded(input: Input): void {
   throw new ExpressionFailed(Object.keys(input).join(', '), reason)
 }
 
+class InputInvalid extends Error {}
+
 function failedExpression(draft: Draft, index: number, attempt: number, error: unknown): void {
-  if (!(error instanceof ExpressionFailed)) throw error
-  const { message } = error
-  draft.failed.push({ index, attempt, error: { code: 'EXPRESSION_FAILED', message, retryable: false } })
+  const code = error instanceof InputInvalid ? 'INPUT_INVALID' : 'EXPRESSION_FAILED'
+  if (!(error instanceof ExpressionFailed || error instanceof InputInvalid)) throw error
+  draft.failed.push({ index, attempt, error: { code, message: error.message, retryable: false } })
 }
 
+/** @throws InputInvalid where the values, resolved, are not what the handler takes */
 function waitOf(handler: string, input: Input, at: string): { waitsFor?: Wait; approval?: Approval } {
   switch (handler) {
-    case 'wait':
-      return { waitsFor: { for: 'timer', until: wakeTime(input, at) } }
+    case 'wait': {
+      const { duration = 0, until = Date.parse(at) + duration } = parsed(resolvedInputs.wait, input)
+      return { waitsFor: { for: 'timer', until: new Date(until).toISOString() } }
+    }
     case 'signal': {
-      const { name, timeout } = parsed(signalSchema, input)
+      const { name, timeout } = parsed(resolvedInputs.signal, input)
       return { waitsFor: { for: 'signal', name, ...untilOf(timeout, at) } }
     }
     case 'approval': {
-      const { approvers = [], required = 1, selfApproval = true, message, timeout } = parsed(approvalSchema, input)
+      const { approvers, required, selfApproval, message, timeout } = parsed(resolvedInputs.approval, input)
       const until = untilOf(timeout, at)
       const said = message === undefined ? {} : { message }
-      return { waitsFor: { for: 'approval', ...until }, approval: { approvers, required, selfApproval, ...said, ...until } }
+      const approval = { approvers, required, selfApproval, ...said, ...until }
+      return { waitsFor: { for: 'approval', ...until }, approval }
     }
     default:
       return {}
   }
 }
 
-function parsed<T>(schema: { safeParse(value: unknown): { data?: T; error?: { issues: { message: string }[] } } }, input: Input): T {
+/** Says where the fault is, never what stands there: it may be a secret. */
+function parsed<S extends z.ZodType>(schema: S, input: Input): z.output<S> {
   const { data, error } = schema.safeParse(input)
-  if (data !== undefined) return data
-  throw new ExpressionFailed(JSON.stringify(input), error?.issues.map(({ message }) => message).join('; ') ?? '')
+  if (error === undefined) return data as z.output<S>
+  const faults = error.issues.map(({ path, message }) => `${['with', ...path].join('.')}: ${message}`)
+  throw new InputInvalid(boundedText(faults.join('; '), 4_096))
 }
 
 const untilOf = (timeoutMs: number | undefined, at: string): { until?: string } =>
   timeoutMs === undefined ? {} : { until: new Date(Date.parse(at) + timeoutMs).toISOString() }
 
-function wakeTime({ duration, until }: Input, at: string): string {
-  const delayMs = typeof duration === 'string' ? parseDurationMs(duration) : undefined
-  const time =
-    delayMs !== undefined ? Date.parse(at) + delayMs : typeof until === 'string' ? parseInstantMs(until) : undefined
-  if (time !== undefined) return new Date(time).toISOString()
-  const given = JSON.stringify({ duration, until })
-  throw new ExpressionFailed(
-    given,
-    'wait needs a duration such as 5m, or a time with its offset such as 2026-01-31T08:00:00Z',
-  )
-}
-
 /** `stages` is made only when an expression asks for it: most stages have none, and it costs as much as the graph is large. */
-export function scopeOf({ run, stages }: OpenExecution, { values = {} }: Pick<CompiledStage, 'values'> = {}): ExpressionScope {
+export function scopeOf(
+  { run, stages }: OpenExecution,
+  { values = {} }: Pick<CompiledStage, 'values'> = {},
+): ExpressionScope {
   const { executionId: id, workflow, version, namespace, input } = run
   return {
     input,
@@ -176,7 +176,10 @@ export function scopeOf({ run, stages }: OpenExecution, { values = {} }: Pick<Co
       const states = stages.map((state, index) => {
         const output = state.status === 'completed' ? state.output : null
         const error = 'error' in state && state.error !== undefined ? state.error : null
-        return [stageOf(run, index).id, { status: state.status === 'expanded' ? 'running' : state.status, output, error }]
+        return [
+          stageOf(run, index).id,
+          { status: state.status === 'expanded' ? 'running' : state.status, output, error },
+        ]
       })
       return Object.fromEntries(states)
     },

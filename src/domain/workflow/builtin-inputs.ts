@@ -1,6 +1,6 @@
 import * as z from 'zod'
 import type { Json } from '../message.ts'
-import type { BuiltinHandler } from './handler-names.ts'
+import { type BuiltinHandler, signalNamePattern, signalNameRule, workflowNamePattern } from './handler-names.ts'
 import { duration, instant, instantExample } from './quantities.ts'
 
 /**
@@ -126,11 +126,49 @@ const waitInput = (part: Part) =>
     })
     .meta({ oneOf: [{ required: ['duration'] }, { required: ['until'] }] })
 
+const who = z.string().min(1).max(255)
+const patience = duration.refine((ms) => ms > 0, 'a timeout is longer than nothing')
+
+const approvalInput = (part: Part) =>
+  z.strictObject({
+    approvers: part(z.union([z.array(part(who)).min(1).max(100), who.transform((one) => [one])]))
+      .default([])
+      .meta({ description: 'Names of people or of groups who may answer; anybody without it.' }),
+    required: part(z.int().min(1).max(100))
+      .default(1)
+      .meta({ description: 'How many different people have to agree.' }),
+    selfApproval: part(z.boolean())
+      .default(true)
+      .meta({ description: 'Whether who started the run may be one of them.' }),
+    message: z.string().max(4_096).optional().meta({ description: 'What they are asked.' }),
+    timeout: part(patience).optional().meta({ description: 'How long to wait; until the run times out without it.' }),
+  })
+
+const signalInput = (part: Part) =>
+  z.strictObject({
+    name: part(z.string().regex(signalNamePattern, signalNameRule)),
+    timeout: part(patience).optional().meta({ description: 'How long to wait; until the run times out without it.' }),
+  })
+
+const workflowInput = (part: Part) =>
+  z.strictObject({
+    workflow: part(z.string().regex(workflowNamePattern, 'not the name of a workflow')),
+    version: part(z.int().min(1)).optional().meta({ description: 'The newest without it.' }),
+    input: json.optional().meta({ description: 'What the other run is started with.' }),
+    onCancel: z
+      .enum(['cancel', 'abandon'])
+      .default('cancel')
+      .meta({ description: 'What becomes of the other run when this stage is asked to stop.' }),
+  })
+
 /** For values as they stand in a workflow. */
 export const writtenInputs = {
   shell: shellInput(asWritten),
   http: httpInput(asWritten),
   wait: waitInput(asWritten),
+  approval: approvalInput(asWritten),
+  signal: signalInput(asWritten),
+  workflow: workflowInput(asWritten),
 } as const satisfies { readonly [name in BuiltinHandler]: z.ZodType }
 
 /** For values in which every expression has been resolved. */
@@ -138,4 +176,7 @@ export const resolvedInputs = {
   shell: shellInput(asResolved),
   http: httpInput(asResolved),
   wait: waitInput(asResolved),
+  approval: approvalInput(asResolved),
+  signal: signalInput(asResolved),
+  workflow: workflowInput(asResolved),
 } as const satisfies { readonly [name in BuiltinHandler]: z.ZodType }

@@ -1,12 +1,13 @@
 import { createGraph, validateGraph } from '../execution/graph.ts'
 import type { Json } from '../message.ts'
 import type { Fault } from '../rejected.ts'
-import type { Backoff, CompiledStage, CompiledWorkflow, RetryPolicy } from './definition.ts'
+import { compileStage, sharedBy } from './compile-stage.ts'
+import type { CompiledWorkflow } from './definition.ts'
 import { faultsBySchema, isMembers, keyFaults } from './document-faults.ts'
 import { ineffectiveInWorkflow } from './no-effect.ts'
-import type { StageDocument, WorkflowDocument } from './schema.ts'
+import type { WorkflowDocument } from './schema.ts'
 import { workflowSchema } from './schema.ts'
-import { conditionOf, graphStages, stageFaults } from './stage-faults.ts'
+import { graphStages, outputFaults, stageFaults } from './stage-faults.ts'
 import { unsupportedInWorkflow } from './unsupported.ts'
 
 export type Compilation =
@@ -17,14 +18,6 @@ export type Compilation =
       readonly inputSchema?: { readonly [key: string]: Json }
     }
   | { readonly ok: false; readonly faults: readonly Fault[] }
-
-const HOUR_MS = 3_600_000
-const defaults = {
-  timeoutMs: 24 * HOUR_MS,
-  stageTimeoutMs: HOUR_MS,
-  maxAttempts: 1,
-  backoff: { type: 'exponential', initialMs: 1_000, maxMs: 60_000, jitter: 0.2 } satisfies Backoff,
-}
 
 /**
  * Turns a document into what runs, or says everything that is wrong with it. The checks go over the document as it is, each
@@ -49,7 +42,13 @@ function meaningFaults(document: { readonly [key: string]: Json }): readonly Fau
   const inStages = Object.entries(document.stages).flatMap(([id, stage]) =>
     isMembers(stage) ? [...stageFaults(id, stage, around)] : [],
   )
-  return [...unsupported, ...ineffectiveInWorkflow(document), ...graphFaults, ...inStages]
+  return [
+    ...unsupported,
+    ...ineffectiveInWorkflow(document),
+    ...graphFaults,
+    ...inStages,
+    ...outputFaults(document, around.ids),
+  ]
 }
 
 /** `needs` with one name may stand without a list; then there is no first item to point at. */
@@ -70,41 +69,13 @@ function withoutRepeats(faults: readonly Fault[]): readonly Fault[] {
 }
 
 function definitionOf(document: WorkflowDocument): CompiledWorkflow {
-  const timeoutMs = document.timeout ?? defaults.timeoutMs
+  const shared = sharedBy(document)
   return {
     name: document.name,
-    timeoutMs,
-    onFailure: document.onFailure === 'continue' ? 'continue' : 'fail-fast',
-    stages: Object.entries(document.stages).map(([id, stage]) => stageOf(id, stage, document.retry, timeoutMs)),
-  }
-}
-
-function stageOf(id: string, stage: StageDocument, retry: StageDocument['retry'], runTimeoutMs: number): CompiledStage {
-  return {
-    id,
-    uses: stage.uses,
-    queue: stage.queue ?? 'default',
-    needs: typeof stage.needs === 'string' ? [stage.needs] : (stage.needs ?? []),
-    trigger: stage.trigger ?? 'all-success',
-    ...(stage.when === undefined ? {} : { when: conditionOf(stage.when) }),
-    with: (stage.with ?? {}) as { readonly [key: string]: Json },
-    retry: retryOf(stage.retry, retry),
-    // A wait says itself how long it takes; an hour would cut short what it is for.
-    timeoutMs: stage.uses === 'wait' ? runTimeoutMs : (stage.timeout ?? defaults.stageTimeoutMs),
-  }
-}
-
-function retryOf(own: StageDocument['retry'], shared: StageDocument['retry']): RetryPolicy {
-  const backoff = own?.backoff ?? shared?.backoff
-  const initialMs = backoff?.initial ?? defaults.backoff.initialMs
-  return {
-    maxAttempts: own?.maxAttempts ?? shared?.maxAttempts ?? defaults.maxAttempts,
-    backoff: {
-      type: backoff?.type ?? defaults.backoff.type,
-      initialMs,
-      // A long first pause alone is enough to say; the pauses after it are then no shorter.
-      maxMs: backoff?.max ?? Math.max(defaults.backoff.maxMs, initialMs),
-      jitter: backoff?.jitter ?? defaults.backoff.jitter,
-    },
+    timeoutMs: shared.timeoutMs,
+    onFailure: document.onFailure ?? 'fail-fast',
+    ...(document.labels === undefined ? {} : { labels: document.labels }),
+    ...(document.outputs === undefined ? {} : { outputs: document.outputs as { [key: string]: Json } }),
+    stages: Object.entries(document.stages).map(([id, stage]) => compileStage(id, stage, shared)),
   }
 }

@@ -1,6 +1,12 @@
 import type { Fault } from '../rejected.ts'
 import { isMembers, type Members } from './document-faults.ts'
-import type { BuiltinHandler } from './handler-names.ts'
+import { type BuiltinHandler, isBuiltin } from './handler-names.ts'
+
+const askedOf = {
+  timeout: 'how long it waits is said in its `with`',
+  retry: 'it has no attempts of its own',
+  queue: 'no worker runs it',
+}
 
 /** What has no effect on the stages of a handler, and why. It is refused: who writes a member counts on it. */
 export const withoutEffect: { readonly [handler in BuiltinHandler]: { readonly [member: string]: string } } = {
@@ -12,6 +18,10 @@ export const withoutEffect: { readonly [handler in BuiltinHandler]: { readonly [
     retry: 'it has no attempts that could fail',
     queue: 'no worker runs it',
   },
+  approval: askedOf,
+  signal: askedOf,
+  // The stages of the other run go to queues.
+  workflow: { queue: 'no worker runs it' },
 }
 
 const retryIn = (holder: Members): Members => (isMembers(holder.retry) ? holder.retry : {})
@@ -24,7 +34,7 @@ export function ineffectiveInStage(stage: Members, pointer: string, workflow: Me
       pointer: `${pointer}/${member}`,
       message: `\`${member}\` has no effect on a ${handler}: ${why}`,
     }))
-  const paused = stage.uses !== 'wait' && retryIn(stage).backoff !== undefined
+  const paused = hasAttempts(stage) && retryIn(stage).backoff !== undefined
   return paused && !isRetried(stage, workflow) ? [...faults, pauseless(`${pointer}/retry/backoff`)] : faults
 }
 
@@ -36,8 +46,10 @@ export function ineffectiveInWorkflow(workflow: Members): readonly Fault[] {
   return isUsed ? [] : [pauseless('/retry/backoff')]
 }
 
+const hasAttempts = ({ uses }: Members): boolean => !(isBuiltin(uses) && 'retry' in withoutEffect[uses])
+
 const isRetried = (stage: Members, workflow: Members): boolean =>
-  stage.uses !== 'wait' && (retryIn(stage).maxAttempts ?? retryIn(workflow).maxAttempts ?? 1) !== 1
+  hasAttempts(stage) && (retryIn(stage).maxAttempts ?? retryIn(workflow).maxAttempts ?? 1) !== 1
 
 const pauseless = (pointer: string): Fault => ({
   pointer,

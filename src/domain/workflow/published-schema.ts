@@ -17,10 +17,12 @@ export function publishedSchema(): JsonSchema {
   const stage = (schema as { properties: { stages: { additionalProperties: JsonSchema } } }).properties.stages
   stage.additionalProperties.allOf = builtinHandlers.map((handler) => {
     const refused = Object.fromEntries(Object.keys(withoutEffect[handler]).map((member) => [member, false]))
+    const input = inputSide(writtenInputs[handler])
+    const wanted = 'required' in input || 'oneOf' in input
     return {
       if: { properties: { uses: { const: handler } }, required: ['uses'] },
       // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema.
-      then: { properties: { with: inputSide(writtenInputs[handler]), ...refused }, required: ['with'] },
+      then: { properties: { with: input, ...refused }, ...(wanted ? { required: ['with'] } : {}) },
     }
   })
   return schema

@@ -52,11 +52,38 @@ const handlerName = z.string().regex(handlerNamePattern, handlerNameRule)
 
 const step = z.strictObject({
   uses: handlerName,
+  queue: name('a queue').optional(),
   with: values.optional(),
   env: environment.optional(),
   timeout: timeout.optional(),
   retry: retry.optional(),
 })
+
+/** The two settings stand beside the axes, and so no axis can be called as they are. */
+const matrix = z
+  .object({
+    maxParallel: z.int().min(1).max(1_000).optional().meta({ description: 'How many run at once; all without it.' }),
+    failFast: z.boolean().optional().meta({ description: 'Whether one that fails ends the others; true without it.' }),
+  })
+  .catchall(asWritten(z.array(z.unknown()).max(1_000)))
+  .superRefine((matrix, context) => {
+    const axes = Object.keys(matrix).filter((axis) => axis !== 'maxParallel' && axis !== 'failFast')
+    if (axes.length === 0) context.addIssue({ code: 'custom', message: 'a matrix has at least one axis' })
+    for (const axis of axes)
+      if (!/^[a-zA-Z][a-zA-Z0-9_]{0,31}$/.test(axis))
+        context.addIssue({
+          code: 'custom',
+          path: [axis],
+          message: 'an axis is named in letters, digits and underscores',
+        })
+  })
+  .meta({
+    description: 'One stage for each combination of the values of its axes: lists, or an expression that yields one.',
+  })
+
+const labels = z
+  .record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9._-]{0,62}$/, 'not the name of a label'), z.string().max(256))
+  .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels')
 
 export const stageSchema = z.strictObject({
   uses: handlerName.meta({ description: 'The handler that does the work: shell, http, wait, or one of your own.' }),
@@ -70,18 +97,20 @@ export const stageSchema = z.strictObject({
     .optional()
     .meta({ description: 'An expression; where it is false the stage is skipped.' }),
   trigger: z.enum(['all-success', 'all-done', 'any-success', 'any-failure']).optional(),
-  matrix: z.record(z.string(), asWritten(z.array(z.unknown()))).optional(),
+  matrix: matrix.optional(),
   with: values.optional().meta({ description: 'What the handler is given.' }),
-  env: environment.optional(),
+  env: environment.optional().meta({ description: 'Variables of a script, besides those in `with`.' }),
   timeout: timeout.optional(),
   retry: retry.optional(),
   resources: resources.optional(),
   runsOn: z.union([z.string(), z.array(z.string())], { error: 'expected a label or a list of labels' }).optional(),
   queue: name('a queue').optional(),
-  compensate: step.optional(),
-  continueOnError: z.boolean().optional(),
-  fallback: step.optional(),
-  outputs: values.optional(),
+  compensate: step.optional().meta({ description: 'Undoes the stage, where the run fails after it.' }),
+  continueOnError: z
+    .boolean()
+    .optional()
+    .meta({ description: 'Whether a failure of the stage skips it, and neither holds up nor fails the rest.' }),
+  fallback: step.optional().meta({ description: 'Takes the place of the stage once that has failed for good.' }),
 })
 
 /** A workflow as people write it. Its output has durations in milliseconds and amounts of memory in bytes. */
@@ -94,9 +123,9 @@ export const workflowSchema = z
     timeout: timeout.optional(),
     retry: retry.optional(),
     onFailure: z.enum(['fail-fast', 'continue', 'compensate']).optional(),
-    labels: z.record(z.string(), z.string()).optional(),
-    env: environment.optional(),
-    outputs: values.optional(),
+    labels: labels.optional().meta({ description: 'Of every run, besides those that it is started with.' }),
+    env: environment.optional().meta({ description: 'Variables of every script.' }),
+    outputs: values.optional().meta({ description: 'What a run answers, from the outputs of its stages.' }),
     stages: z
       .record(name('a stage'), stageSchema)
       .refine((stages) => Object.keys(stages).length > 0, 'a workflow has at least one stage'),

@@ -1,13 +1,14 @@
-import { checkCondition, stagesNamedBy } from '../execution/expression.ts'
+import { axesNamedBy, checkCondition, stagesNamedBy } from '../execution/expression.ts'
 import type { GraphStage, WorkflowGraph } from '../execution/graph.ts'
 import { expressionsIn } from '../execution/template.ts'
+import type { Json } from '../message.ts'
 import type { Fault } from '../rejected.ts'
 import { writtenInputs } from './builtin-inputs.ts'
 import { faultsBySchema, isMembers, type Members, pointerTo } from './document-faults.ts'
 import { isBuiltin } from './handler-names.ts'
 import { ineffectiveInStage } from './no-effect.ts'
 import { namePattern, stageSchema } from './schema.ts'
-import { unsupportedInStage } from './unsupported.ts'
+import { unsupportedHandler, unsupportedInStage } from './unsupported.ts'
 
 /** What the checks below know besides the stage; there is no graph while that has faults of its own. */
 export type Surroundings = {
@@ -32,6 +33,7 @@ export function stageFaults(id: string, stage: Members, around: Surroundings): r
     ...unsupportedInStage(stage, pointer),
     ...ineffectiveInStage(stage, pointer, around.workflow),
     ...withFaults(stage, ['stages', id, 'with']),
+    ...envFaults(stage, ['stages', id]),
     ...whenFaults(id, stage, around),
     ...expressionFaults(id, stage, around),
   ]
@@ -54,25 +56,97 @@ function whenFaults(id: string, stage: Members, around: Surroundings): readonly 
   const condition = conditionOf(stage.when)
   const message = checkCondition(condition)
   if (message !== undefined) return [{ pointer, message }]
-  return referenceFaults(id, condition, pointer, around)
+  // It is asked once, before there are combinations.
+  return [...referenceFaults(id, condition, pointer, around), ...matrixFaults(condition, pointer, [])]
 }
 
+/** What is wrong with the expressions of a stage, of what stands in for it, and of its matrix. */
 function expressionFaults(id: string, stage: Members, around: Surroundings): readonly Fault[] {
-  if (!isMembers(stage.with)) return []
-  const { run, ...rest } = stage.with
-  const values = stage.uses === 'shell' || run === undefined ? rest : stage.with
-  return expressionsIn(values, pointerTo(['stages', id, 'with'])).flatMap(({ pointer, text, fault }) =>
-    fault === undefined ? referenceFaults(id, text, pointer, around) : [{ pointer, message: fault }],
-  )
+  const at = ['stages', id]
+  const axes = isMembers(stage.matrix) ? Object.keys(stage.matrix) : []
+  const own = { except: id, axes }
+  return [
+    ...valueFaults(id, withOf(stage), [...at, 'with'], around, { axes }),
+    ...valueFaults(id, stage.env, [...at, 'env'], around, { axes }),
+    ...valueFaults(id, stage.matrix, [...at, 'matrix'], around, { axes: [] }),
+    ...['fallback', 'compensate'].flatMap((member) => {
+      const step = stage[member]
+      if (!isMembers(step)) return []
+      const inStep = [...at, member]
+      return [
+        ...unsupportedHandler(step, pointerTo(inStep)),
+        ...withFaults(step, [...inStep, 'with']),
+        ...envFaults(step, inStep),
+        // By then the stage itself has ended.
+        ...valueFaults(id, withOf(step), [...inStep, 'with'], around, own),
+        ...valueFaults(id, step.env, [...inStep, 'env'], around, own),
+      ]
+    }),
+  ]
+}
+
+/** A script is not looked through for expressions: that it holds none its schema says. */
+function withOf({ uses, with: given }: Members): Json | undefined {
+  if (uses !== 'shell' || !isMembers(given)) return given
+  const { run: _, ...rest } = given
+  return rest
+}
+
+type Seen = { readonly axes: readonly string[]; readonly except?: string }
+
+function valueFaults(
+  id: string,
+  values: Json | undefined,
+  at: readonly string[],
+  around: Surroundings,
+  { axes, except }: Seen,
+): readonly Fault[] {
+  if (values === undefined) return []
+  return expressionsIn(values, pointerTo(at)).flatMap(({ pointer, text, fault }) => {
+    if (fault !== undefined) return [{ pointer, message: fault }]
+    return [...referenceFaults(id, text, pointer, around, except), ...matrixFaults(text, pointer, axes)]
+  })
 }
 
 /** A stage can only name stages that are sure to have ended before it starts. */
-function referenceFaults(id: string, text: string, pointer: string, around: Surroundings): readonly Fault[] {
+function referenceFaults(
+  id: string,
+  text: string,
+  pointer: string,
+  around: Surroundings,
+  except?: string,
+): readonly Fault[] {
   return stagesNamedBy(text).flatMap((named) => {
     if (!around.ids.has(named)) return [{ pointer, message: `there is no stage called ${JSON.stringify(named)}` }]
-    if (!around.graph || around.graph.isAncestor(named, id)) return []
+    if (!around.graph || named === except || around.graph.isAncestor(named, id)) return []
     const message = `${JSON.stringify(named)} need not have ended when this stage starts; add it to \`needs\``
     return [{ pointer, message }]
+  })
+}
+
+function matrixFaults(text: string, pointer: string, axes: readonly string[]): readonly Fault[] {
+  const named = axesNamedBy(text)
+  if (named === undefined) return []
+  if (axes.length === 0) return [{ pointer, message: 'there is no combination of a matrix here' }]
+  return named
+    .filter((axis) => !axes.includes(axis))
+    .map((axis) => ({ pointer, message: `the matrix has no axis ${JSON.stringify(axis)}` }))
+}
+
+/** `env` beside `with` is for scripts; elsewhere nobody would look at it. */
+function envFaults(step: Members, at: readonly string[]): readonly Fault[] {
+  if (step.env === undefined || step.uses === 'shell') return []
+  return [{ pointer: pointerTo([...at, 'env']), message: '`env` has no effect here: it is for `shell`; use `with`' }]
+}
+
+/** Every stage has ended when the outputs of a run are made. */
+export function outputFaults({ outputs }: Members, ids: ReadonlySet<string>): readonly Fault[] {
+  if (outputs === undefined) return []
+  return expressionsIn(outputs, '/outputs').flatMap(({ pointer, text, fault }) => {
+    if (fault !== undefined) return [{ pointer, message: fault }]
+    const unknown = stagesNamedBy(text).filter((named) => !ids.has(named))
+    const faults = unknown.map((named) => ({ pointer, message: `there is no stage called ${JSON.stringify(named)}` }))
+    return [...faults, ...matrixFaults(text, pointer, [])]
   })
 }
 
