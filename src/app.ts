@@ -3,6 +3,7 @@ import { createIssue, createStageReports } from './commands/advance-execution.ts
 import { createControlExecution } from './commands/control-execution.ts'
 import { createHandle } from './commands/handle.ts'
 import { createWorkflowCommands } from './commands/register-workflow.ts'
+import { createRestoreExecution } from './commands/restore-execution.ts'
 import { createStartExecution } from './commands/start-execution.ts'
 import type { Clock } from './ports/clock.ts'
 import type { EventStore } from './ports/event-store.ts'
@@ -40,7 +41,8 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
   const commands = {
     workflows: createWorkflowCommands(handle),
     startExecution: createStartExecution({ handle, store }),
-    ...createControlExecution({ handle, store }),
+    restoreExecution: createRestoreExecution({ handle, store }),
+    control: createControlExecution({ handle, store }),
   }
 
   return {

@@ -1,5 +1,6 @@
 // What paths, queries and headers are made of, each pattern in one place.
 import { z } from 'zod'
+import { signalNamePattern } from '../domain/workflow/handler-names.ts'
 
 /** Names of routes of their own, which a namespace therefore cannot have. */
 const reserved = new Set(['admin', 'live'])
@@ -15,7 +16,12 @@ const name = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/)
 export const namespaceParams = z.strictObject({ namespace })
 export const workflowParams = z.strictObject({ namespace, name: name.meta({ description: 'Name of the workflow.' }) })
 export const executionParams = z.strictObject({ namespace, id: uuid.meta({ description: 'Id of the execution.' }) })
-export const stageParams = executionParams.extend({ stage: name.meta({ description: 'Id of the stage.' }) })
+/** Stages that were generated are named after the one that generated them, `test.unit`. */
+const stage = z.string().regex(/^[a-z][A-Za-z0-9_.-]{0,254}$/)
+export const stageParams = executionParams.extend({ stage: stage.meta({ description: 'Id of the stage.' }) })
+export const signalParams = executionParams.extend({
+  name: z.string().regex(signalNamePattern).meta({ description: 'Name of the signal.' }),
+})
 
 /** Fifteen digits stay within the integers that a number holds exactly. */
 const whole = (what: string) =>

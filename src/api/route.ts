@@ -71,12 +71,24 @@ const asksFor = ({ headers }: FastifyRequest, type: string): boolean =>
 
 const traceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
 
-/** Until there is authentication everybody is the local user. W3C: a trace context that is not valid is left out. */
+const actorName = /^[a-zA-Z0-9][a-zA-Z0-9._@-]{0,63}$/
+
+/**
+ * Until there is authentication everybody is the local user, or whom they say they are: whoever reaches the loopback address
+ * is trusted. W3C: a trace context that is not valid is left out.
+ */
 function callerOf({ clock }: App, { params, headers }: FastifyRequest): Caller {
+  const said = headers['millrace-actor']
+  if (said !== undefined && (typeof said !== 'string' || !actorName.test(said)))
+    throw new RequestProblem(
+      'REQUEST_INVALID',
+      'Millrace-Actor is a name of at most 64 letters, digits, dots, hyphens, @ and _',
+    )
+
   const { namespace = '' } = (params ?? {}) as { namespace?: string }
   const trace = headers.traceparent
   const traced = typeof trace === 'string' && traceparent.test(trace) ? { traceparent: trace } : {}
-  return { namespace, actor: 'user:local', nowMs: clock.now(), ...traced }
+  return { namespace, actor: `user:${said ?? 'local'}`, nowMs: clock.now(), ...traced }
 }
 
 /** The route as fastify takes it. */

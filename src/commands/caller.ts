@@ -4,6 +4,8 @@ import type { Context } from './handle.ts'
 export type Caller = {
   readonly namespace: string
   readonly actor: string
+  /** What the actor is known to be in; approvals may name them. */
+  readonly groups?: readonly string[]
   /** Milliseconds since 1970. */
   readonly nowMs: number
   readonly traceparent?: string

@@ -22,6 +22,8 @@ function canonical(json: Json): string {
 
 /** The id of the run that a caller's idempotency key stands for: the same key, the same run. */
 export function executionIdFor(namespace: string, workflow: string, key: string): string {
-  // As JSON, because a key may hold whatever separator one could choose.
-  return uuidv5(JSON.stringify([namespace, workflow, key]), MILLRACE)
+  return derivedId([namespace, workflow, key])
 }
+
+/** The same id for the same words, as JSON, because a word may hold whatever separator one could choose. */
+export const derivedId = (words: readonly (string | number)[]): string => uuidv5(JSON.stringify(words), MILLRACE)

@@ -40,7 +40,7 @@ export function createStartExecution({ handle, store }: { handle: Handle; store:
     const print = idempotencyKey === undefined ? '' : fingerprint(body as Json)
     if (idempotencyKey !== undefined) {
       const { state } = await handle.load(executionDecider, executionStream(executionId))
-      if (state.status !== 'none') return repeat(store, state, print, executionId)
+      if (state.status !== 'none') return repeatedStart(store, state, print, executionId)
     }
     const { state } = await handle.load(workflowDecider, workflowStream(namespace, name))
     const { version, definition, inputSchema } = versionToRun(state, body.version)
@@ -62,18 +62,23 @@ export function createStartExecution({ handle, store }: { handle: Handle; store:
         definition,
         input,
         trigger: { kind: 'api', by: caller.actor },
-        labels: body.labels ?? {},
+        labels: { ...definition.labels, ...body.labels },
         priority: body.priority ?? 0,
         fingerprint: print,
       },
       context,
     )
-    return events.length > 0 ? { id: executionId, position } : repeat(store, undefined, print, executionId)
+    return events.length > 0 ? { id: executionId, position } : repeatedStart(store, undefined, print, executionId)
   }
 }
 
 /** The first answer again: the position of the last event of the append that started the run. */
-async function repeat(store: EventStore, state: Execution | undefined, print: string, id: string): Promise<Started> {
+export async function repeatedStart(
+  store: EventStore,
+  state: Execution | undefined,
+  print: string,
+  id: string,
+): Promise<Started> {
   if (state && state.status !== 'none' && state.run.fingerprint !== print)
     throw new Rejected(
       'IDEMPOTENCY_KEY_REUSED',

@@ -1,5 +1,6 @@
 import type { App } from '../../app.ts'
-import { cancelExecutionBody } from '../../commands/control-execution.ts'
+import { reasonBody } from '../../commands/control-execution.ts'
+import { restoreExecutionBody } from '../../commands/restore-execution.ts'
 import { startExecutionBody } from '../../commands/start-execution.ts'
 import { createExecutionGraph } from '../../queries/graph.ts'
 import {
@@ -25,6 +26,7 @@ import {
   historyQuery,
   idempotencyHeaders,
   namespaceParams,
+  signalParams,
   stateQuery,
 } from '../parameters.ts'
 import { RequestProblem } from '../problems.ts'
@@ -36,9 +38,23 @@ const unknown = 'EXECUTION_UNKNOWN'
 
 /** That the input is JSON was seen when the body was parsed; what it must be like the workflow says. */
 const startBody = startExecutionBody.extend({ input: json.optional() })
+const restoreBody = restoreExecutionBody
 
 export function executionRoutes({ commands, queries, history }: App) {
   const graphOf = createExecutionGraph(history)
+  const control = (summary: string, command: typeof commands.control.cancel) =>
+    route(
+      {
+        tag,
+        summary,
+        params: executionParams,
+        body: reasonBody,
+        bodyOptional: true,
+        answers: { 202: controlledSchema },
+        errors: [409],
+      },
+      async ({ caller, params, body }) => toControlled(await command(caller, params.id, body)),
+    )
   return {
     start: route(
       {
@@ -56,17 +72,42 @@ export function executionRoutes({ commands, queries, history }: App) {
       },
     ),
 
-    cancel: route(
+    cancel: control('Ask a run to end', commands.control.cancel),
+    pause: control('Start nothing new of a run; what runs finishes', commands.control.pause),
+    resume: control('Let a paused run go on', commands.control.resume),
+
+    signal: route(
       {
         tag,
-        summary: 'Ask a run to end',
-        params: executionParams,
-        body: cancelExecutionBody,
+        summary: 'Send a signal to a run, with any JSON as its payload',
+        description: 'A stage that waits for it completes with the payload; a signal that comes early is kept.',
+        params: signalParams,
+        headers: idempotencyHeaders,
+        body: json,
         bodyOptional: true,
         answers: { 202: controlledSchema },
         errors: [409],
       },
-      async ({ caller, params, body }) => toControlled(await commands.cancel(caller, params.id, body)),
+      async ({ caller, params: { id, name }, body, headers }) =>
+        toControlled(await commands.control.signal(caller, id, name, body, headers['idempotency-key'])),
+    ),
+
+    restore: route(
+      {
+        tag,
+        summary: 'Start a run that goes on from this one, at any of its events or checkpoints',
+        description: 'What had completed there stays completed and does not run again. This run stays as it is.',
+        params: executionParams,
+        headers: idempotencyHeaders,
+        body: restoreBody,
+        bodyOptional: true,
+        answers: { 202: startedSchema },
+        errors: [409],
+      },
+      async ({ caller, params, body, headers }) => {
+        const { id, position } = await commands.restoreExecution(caller, params.id, body, headers['idempotency-key'])
+        return { id, position: String(position) }
+      },
     ),
 
     list: route(

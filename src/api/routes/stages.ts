@@ -1,5 +1,7 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { App } from '../../app.ts'
+import type { Caller } from '../../commands/caller.ts'
+import { answerBody, type Controlled, reasonBody, retryStageBody } from '../../commands/control-execution.ts'
 import type { LogLine } from '../../ports/stage-logs.ts'
 import { controlledSchema, logsSchema, toControlled, toLogs } from '../answers.ts'
 import { defaultLimit, logsQuery, stageParams } from '../parameters.ts'
@@ -15,19 +17,35 @@ export function stageRoutes({ commands, history, stageLogs }: App) {
     return found(Object.hasOwn(run.stages, stage) ? run.stages[stage] : undefined, 'STAGE_UNKNOWN', `stage ${stage}`)
   }
 
-  return {
-    retry: route(
+  const control = <B extends z.ZodObject>(
+    summary: string,
+    body: B,
+    command: (caller: Caller, id: string, stage: string, body: z.output<B>) => Promise<Controlled>,
+  ) =>
+    route(
       {
         tag,
-        summary: 'Start the next attempt of a stage that waits to be retried at once',
+        summary,
         params: stageParams,
-        body: z.strictObject({}),
+        body,
         bodyOptional: true,
         answers: { 202: controlledSchema },
-        errors: [409],
+        errors: [403, 409],
       },
-      async ({ caller, params: { id, stage } }) => toControlled(await commands.retryStage(caller, id, stage)),
+      async ({ caller, params: { id, stage }, body: given }) =>
+        toControlled(await command(caller, id, stage, given as z.output<B>)),
+    )
+
+  return {
+    retry: control(
+      'Start the next attempt of a stage that failed, or waits to be retried, at once; with other input where it is given',
+      retryStageBody,
+      commands.control.retryStage,
     ),
+    skip: control('Pass a stage over; those that need it go on', reasonBody, commands.control.skipStage),
+    fail: control('Give up a stage that failed and waits for a decision', reasonBody, commands.control.failStage),
+    approve: control('Approve what a stage waits for', answerBody, commands.control.approve),
+    reject: control('Reject what a stage waits for', answerBody, commands.control.reject),
 
     logs: route(
       {
