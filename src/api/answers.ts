@@ -54,6 +54,21 @@ export const descriptionSchema = z
   })
   .meta({ id: 'WorkflowDescription' })
 
+export const generatedSchema = z
+  .object({
+    document: json,
+    yaml: z.string().meta({ description: 'The document as a file for people to keep.' }),
+    explanations: z
+      .array(z.object({ stage: z.string(), template: z.string(), phase: z.string(), why: z.string() }))
+      .readonly(),
+    omissions: z
+      .array(z.object({ stage: z.string(), why: z.string() }))
+      .readonly()
+      .meta({ description: 'Stages that were asked for and that no command is known for.' }),
+    summary: descriptionSchema,
+  })
+  .meta({ id: 'GeneratedWorkflow' })
+
 const stageError = z.object({
   code: z.string(),
   message: z.string(),

@@ -20,6 +20,7 @@ export function routeTable(
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
     ['POST', '/v1/:namespace/workflows/validate', workflows.validate],
+    ['POST', '/v1/:namespace/workflows/generate', workflows.generate],
     ['PUT', '/v1/:namespace/workflows/:name', workflows.register],
     ['GET', '/v1/:namespace/workflows/:name', workflows.one],
     ['GET', '/v1/:namespace/workflows/:name/versions', workflows.versions],

@@ -42,6 +42,8 @@ export async function build(
   options: {
     limits?: Partial<Limits>
     projecting?: boolean
+    /** Besides those for tests. */
+    handlers?: readonly Handler[]
     queries?: (real: Queries) => Queries
     ready?: ServerOptions['ready']
   } = {},
@@ -67,7 +69,12 @@ export async function build(
     options.projecting === false ? undefined : startProjector({ store, pool, logger: silent, signal: stop.signal })
   const reactors = app.startReactors()
   await reactors.ready
-  const worker = app.startWorker({ id: newId(), handlers, queues: ['default'], concurrency: 4 })
+  const worker = app.startWorker({
+    id: newId(),
+    handlers: handlersWith(options.handlers),
+    queues: ['default'],
+    concurrency: 4,
+  })
   const server = createServer(app, {
     logger: silent,
     ready: options.ready ?? (async () => ({ ok: true, checks: { readModels: true } })),
@@ -118,7 +125,8 @@ const forever: Handler = {
   name: 'forever',
   run: ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(null), { once: true })),
 }
-const handlers = new Map([echo, flaky, forever].map((handler) => [handler.name, handler]))
+const handlersWith = (more: readonly Handler[] = []) =>
+  new Map([echo, flaky, forever, ...more].map((handler) => [handler.name, handler]))
 
 async function waitFor(store: EventStore, stream: string, type: RegExp): Promise<void> {
   const found = new AbortController()

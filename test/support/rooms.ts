@@ -15,6 +15,7 @@ export const rooms: readonly Row[] = [
   ['src/commands/fingerprint.ts', ['src/domain/', 'node:crypto', 'uuid'], 'hashes documents'],
   ['src/commands/new-id.ts', ['node:crypto', 'uuid'], 'ids need random bytes'],
   ['src/commands/read-yaml.ts', ['src/domain/', 'yaml'], 'the one reader of YAML'],
+  ['src/commands/write-yaml.ts', ['type:src/domain/', 'yaml'], 'the one writer of YAML'],
   [
     'src/commands/input-schema.ts',
     ['src/commands/', 'src/domain/', '@cfworker/json-schema'],

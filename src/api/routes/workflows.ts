@@ -1,10 +1,13 @@
 import { z } from 'zod'
 import type { App } from '../../app.ts'
 import { describeWorkflow } from '../../commands/describe-workflow.ts'
+import { generateWorkflow } from '../../commands/generate-workflow.ts'
 import { retireWorkflowBody } from '../../commands/register-workflow.ts'
 import type { Json } from '../../domain/message.ts'
+import { projectSchema } from '../../domain/workflow/project.ts'
 import {
   descriptionSchema,
+  generatedSchema,
   registeredSchema,
   retiredSchema,
   toWorkflows,
@@ -66,6 +69,18 @@ export function workflowRoutes({ commands, queries }: App) {
         answers: { 200: descriptionSchema },
       },
       ({ body }) => describeWorkflow(body),
+    ),
+
+    generate: route(
+      {
+        tag,
+        summary: 'Generate a workflow for a described project without saving it',
+        description: 'The answer explains every stage; its document, or its YAML, is ready to be registered.',
+        params: namespaceParams,
+        body: projectSchema,
+        answers: { 200: generatedSchema },
+      },
+      ({ body }) => generateWorkflow(body),
     ),
 
     list: route(

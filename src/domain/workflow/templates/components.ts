@@ -1,0 +1,95 @@
+import type { Template } from './template.ts'
+
+/** A component is a part of the project in one language; its stages run beside those of the others. */
+export const components: readonly Template[] = [
+  {
+    name: 'toolchain',
+    phase: 'toolchain',
+    of: 'component',
+    id: 'toolchain-<component>',
+    why: 'Ends the run at once if the version of <language> that <component> asks for is not the one on this worker.',
+    stage: {
+      uses: 'shell',
+      timeout: '1m',
+      with: { cwd: '<cwd>', env: { VERSION: '<version>' }, run: '<toolchain>' },
+    },
+  },
+  {
+    name: 'prepare',
+    phase: 'prepare',
+    of: 'component',
+    id: 'prepare-<component>',
+    why: 'Fetches what <component> depends on, before anything needs it; the network may fail, so it is tried three times.',
+    stage: {
+      uses: 'shell',
+      timeout: '15m',
+      retry: { maxAttempts: 3, backoff: { initial: '5s' } },
+      with: { cwd: '<cwd>', run: '<prepare>' },
+    },
+  },
+  {
+    name: 'build',
+    phase: 'build',
+    of: 'component',
+    id: 'build-<component>',
+    why: 'Builds <component>; what does not build is not worth checking further.',
+    stage: { uses: 'shell', timeout: '30m', with: { cwd: '<cwd>', run: '<build>' } },
+  },
+  {
+    name: 'lint',
+    phase: 'gate',
+    of: 'component',
+    id: 'lint-<component>',
+    why: 'Checks the code of <component> by its rules of style and for known mistakes.',
+    stage: { uses: 'shell', timeout: '15m', with: { cwd: '<cwd>', run: '<lint>' } },
+  },
+  {
+    name: 'unit-tests',
+    phase: 'gate',
+    of: 'component',
+    id: 'unit-tests-<component>',
+    why: 'Runs the unit tests of <component>.',
+    stage: { uses: 'shell', timeout: '30m', with: { cwd: '<cwd>', run: '<unit-tests>' } },
+  },
+  {
+    name: 'coverage',
+    phase: 'gate',
+    of: 'component',
+    id: 'coverage-<component>',
+    why: 'Fails if the tests of <component> cover less than <minimum> % of its lines.',
+    stage: {
+      uses: 'shell',
+      timeout: '30m',
+      with: { cwd: '<cwd>', env: { MINIMUM: '<minimum>' }, run: '<coverage>' },
+    },
+  },
+  {
+    name: 'security-scan',
+    phase: 'gate',
+    of: 'component',
+    id: 'security-scan-<component>',
+    why: 'Looks for known vulnerabilities in what <component> depends on; the list comes over the network, so it is tried twice.',
+    stage: {
+      uses: 'shell',
+      timeout: '15m',
+      retry: { maxAttempts: 2, backoff: { initial: '10s' } },
+      with: { cwd: '<cwd>', run: '<security-scan>' },
+    },
+  },
+  {
+    name: 'licences',
+    phase: 'gate',
+    of: 'component',
+    id: 'licences-<component>',
+    why: 'Refuses dependencies of <component> under licences that ask for its own source, such as the GPL.',
+    stage: { uses: 'shell', timeout: '10m', with: { cwd: '<cwd>', run: '<licences>' } },
+  },
+  {
+    name: 'package',
+    phase: 'package',
+    of: 'component',
+    id: 'package-<component>',
+    why: 'Packs <component> the way of <language>, once its own gates have let it through.',
+    stage: { uses: 'shell', timeout: '15m', with: { cwd: '<cwd>', run: '<package>' } },
+  },
+]
