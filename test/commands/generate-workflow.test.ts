@@ -13,9 +13,6 @@ import { fillStage } from '../../src/domain/workflow/templates/template.ts'
 import { MAX_APPEND_BYTES } from '../../src/ports/event-store.ts'
 import { descriptions, templateScripts } from '../support/projects.ts'
 
-/** To be true once `approval` stages run; the test at the end of this file says so. */
-const APPROVAL_IS_SUPPORTED = true
-
 type Stage = { uses: string; needs?: string[]; with?: { run?: string; [member: string]: Json | undefined } }
 const stagesOf = ({ stages }: { [member: string]: Json }) => stages as unknown as { [id: string]: Stage }
 const parsed = (description: object): Project => projectSchema.parse(description)
@@ -31,13 +28,13 @@ const forEvery = (approving: boolean, check: (project: Project, description: obj
 describe('whatever is described', () => {
   it('gives a document that compiles, with every template seen', () => {
     const seen = new Set<string>()
-    forEvery(APPROVAL_IS_SUPPORTED, (project) => {
+    forEvery(true, (project) => {
       const { document, explanations } = generateWorkflow(project)
       const compilation = compileDocument(document)
       expect(compilation.ok ? [] : compilation.faults).toEqual([])
       for (const { template } of explanations) seen.add(template)
     })
-    const expected = templates.map(({ name }) => name).filter((name) => APPROVAL_IS_SUPPORTED || name !== 'approval')
+    const expected = templates.map(({ name }) => name)
     expect([...seen].sort()).toEqual(expected.sort())
   })
 
@@ -189,6 +186,6 @@ describe('a composition', () => {
       with: { approvers: ['ops'], timeout: '4h' },
     })
     expect(stages['deploy-live']?.needs).toEqual(['approve-live'])
-    expect(compileDocument(document).ok, 'set APPROVAL_IS_SUPPORTED').toBe(APPROVAL_IS_SUPPORTED)
+    expect(compileDocument(document).ok).toBe(true)
   })
 })

@@ -20,6 +20,7 @@ const scope: ExpressionScope = {
     many: Array.from({ length: 3_000 }, (_, i) => i),
   },
   stages: { build: { status: 'completed', output: { image: 'x:1' } }, 'build-api': { status: 'failed' } },
+  matrix: {},
   execution: { id: 'e1', workflow: 'release', version: 2, namespace: 'default' },
 }
 

@@ -30,9 +30,13 @@ export const broke = (
   recovery: ExecutionEventOf<'StageFailed'>['data']['recovery'],
   attempt = 1,
   error: StageError = { code: 'EXIT_NONZERO', message: 'exit 1' },
+  stops: readonly string[] = [],
 ): ExecutionEvent => ({
   type: 'StageFailed',
-  data: { stage: id, attempt, error, class: 'unknown', rule: 'none', recovery },
+  data: {
+    ...{ stage: id, attempt, error, class: 'unknown', rule: 'none', recovery },
+    ...(stops.length === 0 ? {} : { stops }),
+  },
 })
 
 /** `attempt` is the one to come. */

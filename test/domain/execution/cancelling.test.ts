@@ -43,7 +43,7 @@ describe('cancelling', () => {
     const cancelling = givenRun(start(two), started('a'), cancel)
     const over: ExecutionEvent = runCancelled('wrong branch')
     cancelling.when(completed('a')).then([done('a'), over])
-    cancelling.when(failed('a')).then([broke('a', 'fail-fast'), over])
+    cancelling.when(failed('a')).then([broke('a', 'continue'), over])
     cancelling.when(lost('a')).then([dropped('a', 'gone'), over])
   })
 

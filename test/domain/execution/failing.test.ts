@@ -25,11 +25,15 @@ describe('fail-fast', () => {
   it('lets what runs come to its end, starts nothing but what waits for any end, then fails the run', () => {
     givenRun(start(wide), started('a'), started('b'))
       .when(failed('a'))
-      .then([broke('a', 'fail-fast'), skipped('c', 'fail-fast', 'a failed'), skipped('after', 'fail-fast', 'a failed')])
+      .then([
+        broke('a', 'fail-fast', 1, undefined, ['b']),
+        skipped('c', 'fail-fast', 'a failed'),
+        skipped('after', 'fail-fast', 'a failed'),
+      ])
     const failing = [start(wide), started('a'), started('b'), failed('a')] as const
     givenRun(...failing)
       .when(stopped('b'))
-      .then([dropped('b', 'another stage failed'), scheduled('tell')])
+      .then([dropped('b', 'a failed'), scheduled('tell')])
     givenRun(...failing)
       .when(completed('b'))
       .then([done('b'), scheduled('tell')])

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { scheduled } from '../../support/execution-events.ts'
-import { AT, cancel, chain, completed, history, stage, start, workflow } from '../../support/executions.ts'
+import { AT, cancel, chain, completed, history, later, stage, start, workflow } from '../../support/executions.ts'
 import { givenRun } from '../../support/given.ts'
 
 describe('starting a run', () => {
@@ -8,7 +8,7 @@ describe('starting a run', () => {
     const { type: _, at: __, ...data } = start(chain)
     givenRun()
       .when(start(chain))
-      .then([{ type: 'ExecutionStarted', data }, scheduled('build')])
+      .then([{ type: 'ExecutionStarted', data: { ...data, timeoutAt: later(3_600_000) } }, scheduled('build')])
   })
 
   it('is no news the second time, and refused with another request under the same key', () => {
