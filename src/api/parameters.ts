@@ -75,6 +75,24 @@ export const executionsQuery = pageQuery.extend({
   to: instant.optional().meta({ description: 'Started before this time.' }),
 })
 
+const MAX_VERSION = 999_999_999
+const MAX_RUNS = 1_000
+const DEFAULT_RUNS = 200
+
+export const adviceQuery = z.strictObject({
+  ...freshness,
+  version: whole('version')
+    .refine((version) => version >= 1 && version <= MAX_VERSION, 'versions count from 1')
+    .optional()
+    .meta({ description: 'The newest where it is left out.' }),
+  runs: whole('runs')
+    .refine((count) => count >= 1 && count <= MAX_RUNS, `runs is 1 to ${MAX_RUNS}`)
+    .default(DEFAULT_RUNS)
+    .meta({
+      description: `How many of the newest ended runs to look at, at most ${MAX_RUNS}; ${DEFAULT_RUNS} where it is left out.`,
+    }),
+})
+
 /** The log is read as it is now, so whatever position a command answered is in it already. */
 export const stateQuery = z.strictObject({
   ...freshness,

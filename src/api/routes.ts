@@ -2,6 +2,7 @@
 import type { Registry } from 'prom-client'
 import type { App } from '../app.ts'
 import type { Route } from './route.ts'
+import { adviceRoutes } from './routes/advice.ts'
 import { executionRoutes } from './routes/executions.ts'
 import { operationRoutes, type Readiness } from './routes/operations.ts'
 import { stageRoutes } from './routes/stages.ts'
@@ -14,6 +15,7 @@ export function routeTable(
   options: { ready: () => Promise<Readiness>; registry: Registry; describe: () => object },
 ): RouteTable {
   const workflows = workflowRoutes(app)
+  const advice = adviceRoutes(app)
   const executions = executionRoutes(app)
   const stages = stageRoutes(app)
   const operations = operationRoutes(app, options)
@@ -24,6 +26,7 @@ export function routeTable(
     ['PUT', '/v1/:namespace/workflows/:name', workflows.register],
     ['GET', '/v1/:namespace/workflows/:name', workflows.one],
     ['GET', '/v1/:namespace/workflows/:name/versions', workflows.versions],
+    ['GET', '/v1/:namespace/workflows/:name/advice', advice.of],
     ['POST', '/v1/:namespace/workflows/:name/retire', workflows.retire],
 
     ['POST', '/v1/:namespace/executions', executions.start],

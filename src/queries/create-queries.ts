@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { MikroORM } from '@mikro-orm/postgresql'
 import type { Pool } from 'pg'
 import { entities } from '../projections/entities.ts'
+import { findAdvice } from './advice/find-advice.ts'
 import { findExecution } from './execution.ts'
 import { listExecutions } from './executions.ts'
 import { listProjections } from './projections.ts'
@@ -39,6 +40,7 @@ export function createQueries(options: {
     workflow: (namespace, name) => findWorkflow(orm.em.fork(), namespace, name),
     workflows: (namespace, page) => listWorkflows(orm.em.fork(), namespace, page),
     workflowVersions: (namespace, name, page) => listWorkflowVersions(orm.em.fork(), namespace, name, page),
+    advice: (namespace, name, over) => findAdvice(orm.em.fork(), pool, namespace, name, over),
     execution: (namespace, id) => findExecution(pool, namespace, id),
     executions: (namespace, filter, page) => listExecutions(orm.em.fork(), namespace, filter, page),
     projections: async () => listProjections(orm.em.fork(), await head()),

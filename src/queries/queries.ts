@@ -1,5 +1,6 @@
 import type { StageError } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
+import type { Advice } from './advice/advice.ts'
 
 export type ExecutionStatus = 'running' | 'paused' | 'cancelling' | 'completed' | 'failed' | 'cancelled'
 export type StageStatus =
@@ -85,6 +86,12 @@ export interface Queries {
   workflow(namespace: string, name: string): Promise<WorkflowView | undefined>
   workflows(namespace: string, page: PageRequest): Promise<Page<WorkflowView>>
   workflowVersions(namespace: string, name: string, page: PageRequest): Promise<Page<WorkflowVersionView> | undefined>
+  /** Over the newest version where none is named, and its newest `runs` ended runs. */
+  advice(
+    namespace: string,
+    name: string,
+    over: { readonly version?: number; readonly runs: number },
+  ): Promise<Advice | undefined>
   execution(namespace: string, id: string): Promise<ExecutionView | undefined>
   executions(
     namespace: string,
