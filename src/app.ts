@@ -14,6 +14,7 @@ import type { StageLogs } from './ports/stage-logs.ts'
 import type { WorkQueue } from './ports/work-queue.ts'
 import { createHistory } from './queries/history.ts'
 import type { Queries } from './queries/queries.ts'
+import { createWhatIf } from './queries/what-if.ts'
 import { createDispatcher } from './reactors/dispatcher.ts'
 import { type Reactor, runReactor } from './reactors/reactor.ts'
 import { createTimekeeper } from './reactors/timekeeper.ts'
@@ -45,10 +46,12 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
     control: createControlExecution({ handle, store }),
   }
 
+  const history = createHistory(store)
   return {
     commands,
     queries,
-    history: createHistory(store),
+    history,
+    whatIf: createWhatIf(history, queries),
     stageLogs: logs,
     clock,
 

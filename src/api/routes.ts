@@ -6,6 +6,7 @@ import { adviceRoutes } from './routes/advice.ts'
 import { executionRoutes } from './routes/executions.ts'
 import { operationRoutes, type Readiness } from './routes/operations.ts'
 import { stageRoutes } from './routes/stages.ts'
+import { whatIfRoutes } from './routes/what-if.ts'
 import { workflowRoutes } from './routes/workflows.ts'
 
 export type RouteTable = readonly (readonly [method: 'GET' | 'POST' | 'PUT', path: string, route: Route])[]
@@ -18,6 +19,7 @@ export function routeTable(
   const advice = adviceRoutes(app)
   const executions = executionRoutes(app)
   const stages = stageRoutes(app)
+  const whatIf = whatIfRoutes(app)
   const operations = operationRoutes(app, options)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
@@ -26,6 +28,7 @@ export function routeTable(
     ['PUT', '/v1/:namespace/workflows/:name', workflows.register],
     ['GET', '/v1/:namespace/workflows/:name', workflows.one],
     ['GET', '/v1/:namespace/workflows/:name/versions', workflows.versions],
+    ['POST', '/v1/:namespace/workflows/:name/simulate', whatIf.simulate],
     ['GET', '/v1/:namespace/workflows/:name/advice', advice.of],
     ['POST', '/v1/:namespace/workflows/:name/retire', workflows.retire],
 
