@@ -197,13 +197,14 @@ describe('without effect', () => {
 })
 
 describe('not supported yet', () => {
-  test.each<[string, Json]>([
-    ['concurrency', { group: 'release', limit: 1, onConflict: 'queue' }],
-  ])('`%s` of a workflow', (member, value) => {
-    expect(faultsOf(workflow({ a: shell() }, { [member]: value }))).toEqual([
-      `/${member} \`${member}\` of a workflow is not supported yet`,
-    ])
-  })
+  test.each<[string, Json]>([['concurrency', { group: 'release', limit: 1, onConflict: 'queue' }]])(
+    '`%s` of a workflow',
+    (member, value) => {
+      expect(faultsOf(workflow({ a: shell() }, { [member]: value }))).toEqual([
+        `/${member} \`${member}\` of a workflow is not supported yet`,
+      ])
+    },
+  )
   test.each<[string, Json]>([
     ['resources', { pool: 'production', slots: 1, cpu: 0.5, memory: '512Mi' }],
     ['runsOn', 'linux'],

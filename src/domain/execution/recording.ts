@@ -68,7 +68,9 @@ export function recordingOf(events: readonly RecordedEvent<ExecutionEvent>[]): R
       }
       case 'StageFailed': {
         const { stage, attempt, error } = event.data
-        close(stage, atMs, { kind: lost.has(`${stage}:${attempt}`) ? 'lost' : 'failed', error })
+        // The one after which a stage was given up is followed by no retry, and is known by its class.
+        const wasLost = lost.has(`${stage}:${attempt}`) || event.data.class === 'infrastructure'
+        close(stage, atMs, { kind: wasLost ? 'lost' : 'failed', error })
         break
       }
       case 'ApprovalGranted':

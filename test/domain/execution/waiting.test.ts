@@ -9,7 +9,10 @@ describe('wait', () => {
 
   it('is scheduled with the time it ends at, and ends then', () => {
     const events = history(start(waiting))
-    expect(events[1]).toMatchObject({ type: 'StageScheduled', data: { stage: 'nap', waitsFor: { for: 'timer', until: later(300_000) } } })
+    expect(events[1]).toMatchObject({
+      type: 'StageScheduled',
+      data: { stage: 'nap', waitsFor: { for: 'timer', until: later(300_000) } },
+    })
     givenRun(start(waiting)).when(wake(299_999)).then([])
     givenRun(start(waiting)).when(wake(300_000, 2)).then([])
     givenRun(start(waiting))
@@ -20,7 +23,9 @@ describe('wait', () => {
 
   it('takes a time, and fails on what is none', () => {
     const until = (text: string) => history(start(workflow([stage('nap', { uses: 'wait', with: { until: text } })])))[1]
-    expect(until('2026-02-01T00:00:00+01:00')).toMatchObject({ data: { waitsFor: { for: 'timer', until: '2026-01-31T23:00:00.000Z' } } })
+    expect(until('2026-02-01T00:00:00+01:00')).toMatchObject({
+      data: { waitsFor: { for: 'timer', until: '2026-01-31T23:00:00.000Z' } },
+    })
     expect(until('tomorrow')).toMatchObject({
       type: 'StageFailed',
       data: { error: { code: 'INPUT_INVALID', retryable: false } },
