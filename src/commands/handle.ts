@@ -1,5 +1,6 @@
 import type { Decider, DomainEvent, Metadata, NewEvent, RecordedEvent } from '../domain/message.ts'
 import { Rejected } from '../domain/rejected.ts'
+import { upcast, versionOf } from '../domain/upcast.ts'
 import { AppendTooLarge, type EventStore, StoreUnavailable, WrongExpectedRevision } from '../ports/event-store.ts'
 import { newId } from './new-id.ts'
 
@@ -192,7 +193,7 @@ function stamp({ asked, events }: Decision): NewEvent[] {
   if (events.length === 0) return []
   const { at, ...rest } = asked.context
   const metadata: Metadata = { ...rest, commandId: asked.commandId }
-  return events.map(({ type, data }) => ({ id: newId(), type, version: 1, at, data, metadata }))
+  return events.map(({ type, data }) => ({ id: newId(), type, version: versionOf(type), at, data, metadata }))
 }
 
 function answer(mailbox: Mailbox, decisions: readonly Decision[]): void {
@@ -207,7 +208,7 @@ function answer(mailbox: Mailbox, decisions: readonly Decision[]): void {
 async function refresh(store: EventStore, mailbox: Mailbox): Promise<true> {
   for await (const events of store.readStream(mailbox.stream, { from: mailbox.revision + 1 })) {
     for (const event of events as readonly RecordedEvent[]) {
-      mailbox.state = mailbox.decider.evolve(mailbox.state, event)
+      mailbox.state = mailbox.decider.evolve(mailbox.state, upcast(event))
       mailbox.revision = event.revision
       mailbox.position = event.position
     }

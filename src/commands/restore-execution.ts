@@ -5,6 +5,7 @@ import { type Origin, type Overrides, restore, revisionAt } from '../domain/exec
 import type { Execution } from '../domain/execution/state.ts'
 import type { Json } from '../domain/message.ts'
 import { Rejected } from '../domain/rejected.ts'
+import { upcast } from '../domain/upcast.ts'
 import { workflowDecider } from '../domain/workflow/decide.ts'
 import { workflowStream } from '../domain/workflow/events.ts'
 import { versionToRun, type WorkflowVersion } from '../domain/workflow/state.ts'
@@ -124,7 +125,7 @@ async function eventsOf(store: EventStore, namespace: string, id: string): Promi
   const found: ExecutionEvent[] = []
   for await (const events of store.readStream(executionStream(id))) {
     if (events[0]?.metadata.namespace !== namespace) break
-    found.push(...(events as unknown as ExecutionEvent[]))
+    found.push(...(events.map(upcast) as unknown as ExecutionEvent[]))
   }
   if (found.length > 0) return found
   throw new Rejected('EXECUTION_UNKNOWN', `there is no execution ${id} in namespace ${namespace}`)

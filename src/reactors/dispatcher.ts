@@ -2,6 +2,7 @@ import type { ExecutionEvent } from '../domain/execution/events.ts'
 import { executionStream } from '../domain/execution/events.ts'
 import { isForWorkers, type Work, workFor } from '../domain/execution/work.ts'
 import { type Json, parseStream, type RecordedEvent } from '../domain/message.ts'
+import { upcast } from '../domain/upcast.ts'
 import type { EventStore } from '../ports/event-store.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
 import type { WorkQueue } from '../ports/work-queue.ts'
@@ -96,7 +97,7 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     for (const [id, stages] of open) {
       for (const { revision } of stages.values()) {
         for await (const events of store.readStream(executionStream(id), { from: revision, limit: 1 }))
-          for (const event of events) all.push(...workFor(event as RecordedEvent<ExecutionEvent>))
+          for (const event of events) all.push(...workFor(upcast(event as RecordedEvent<ExecutionEvent>)))
       }
     }
     return all

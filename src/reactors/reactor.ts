@@ -1,4 +1,5 @@
 import type { Json, RecordedEvent } from '../domain/message.ts'
+import { upcast } from '../domain/upcast.ts'
 import { type EventStore, START } from '../ports/event-store.ts'
 import type { Logger } from '../ports/logger.ts'
 import { readSnapshot, type Snapshot, writeSnapshot } from './snapshot.ts'
@@ -70,7 +71,7 @@ async function catchUp(
   // What `act` did not get done before a failure is still in the fold: it acts on that first.
   if (progress.caughtUp) await reactor.act(true)
   for await (const batch of store.subscribe({ after: progress.position, prefixes: reactor.prefixes, signal })) {
-    for (const event of batch.events) reactor.apply(event)
+    for (const event of batch.events) reactor.apply(upcast(event))
     progress.position = batch.position
     progress.caughtUp ||= batch.caughtUp
     await reactor.act(progress.caughtUp)

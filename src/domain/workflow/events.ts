@@ -9,6 +9,13 @@ export type WorkflowEvent =
   | { type: 'WorkflowRevised'; data: WorkflowVersionData }
   | { type: 'WorkflowRetired'; data: { readonly name: string; readonly reason: string } }
 
+/** The newest schema version of each event. */
+export const workflowEventVersions: Readonly<Record<WorkflowEvent['type'], number>> = {
+  WorkflowRegistered: 1,
+  WorkflowRevised: 1,
+  WorkflowRetired: 1,
+}
+
 /** One immutable version, counted from 1. `source` is the document as it was sent, parsed; `definition` is what runs. */
 export type WorkflowVersionData = {
   readonly name: string
