@@ -1,5 +1,6 @@
 // The composition root: every use case, reactor and worker on one screen. It knows the ports, never an adapter.
 import { createIssue, createStageReports } from './commands/advance-execution.ts'
+import { createClassifyFailure } from './commands/classify-failure.ts'
 import { createControlExecution } from './commands/control-execution.ts'
 import { createHandle } from './commands/handle.ts'
 import { createWorkflowCommands } from './commands/register-workflow.ts'
@@ -44,6 +45,7 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
     startExecution: createStartExecution({ handle, store }),
     restoreExecution: createRestoreExecution({ handle, store }),
     control: createControlExecution({ handle, store }),
+    classifyFailure: createClassifyFailure(handle),
   }
 
   const history = createHistory(store)

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import type { Controlled } from '../commands/control-execution.ts'
 import type { Json, RecordedEvent } from '../domain/message.ts'
+import { failureClass } from '../domain/workflow/failure-schema.ts'
 import type { LogLine } from '../ports/stage-logs.ts'
 import type { ExecutionGraph } from '../queries/graph.ts'
 import type { ExecutionSummary, ExecutionView, Page, ProjectionView, WorkflowView } from '../queries/queries.ts'
@@ -68,6 +69,33 @@ export const generatedSchema = z
     summary: descriptionSchema,
   })
   .meta({ id: 'GeneratedWorkflow' })
+
+const recovery = z.union([
+  z.object({
+    action: z.literal('retry'),
+    maxAttempts: z.int().optional(),
+    backoff: z
+      .object({
+        type: z.enum(['fixed', 'linear', 'exponential']),
+        initialMs: z.number(),
+        maxMs: z.number(),
+        jitter: z.number(),
+      })
+      .readonly()
+      .optional(),
+    queue: z.string().optional(),
+  }),
+  z.object({ action: z.enum(['skip', 'fallback', 'fail-fast', 'continue', 'compensate', 'ask']) }),
+])
+export const classifiedSchema = z
+  .object({
+    class: failureClass,
+    rule: z.string().meta({ description: 'The rule that matched, by name; `none` where none did.' }),
+    builtIn: z.boolean().meta({ description: 'Whether that is a rule that comes with Millrace.' }),
+    recovery: recovery.meta({ description: 'What follows: what the rule says, else what the class does by default.' }),
+    retries: z.boolean().meta({ description: 'Whether a failure of this class is tried again by default.' }),
+  })
+  .meta({ id: 'ClassifiedFailure' })
 
 const stageError = z.object({
   code: z.string(),

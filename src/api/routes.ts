@@ -4,6 +4,7 @@ import type { App } from '../app.ts'
 import type { Route } from './route.ts'
 import { adviceRoutes } from './routes/advice.ts'
 import { executionRoutes } from './routes/executions.ts'
+import { failureRoutes } from './routes/failures.ts'
 import { operationRoutes, type Readiness } from './routes/operations.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { whatIfRoutes } from './routes/what-if.ts'
@@ -20,6 +21,7 @@ export function routeTable(
   const executions = executionRoutes(app)
   const stages = stageRoutes(app)
   const whatIf = whatIfRoutes(app)
+  const failures = failureRoutes(app)
   const operations = operationRoutes(app, options)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
@@ -49,6 +51,8 @@ export function routeTable(
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/skip', stages.skip],
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/fail', stages.fail],
     ['GET', '/v1/:namespace/executions/:id/stages/:stage/logs', stages.logs],
+
+    ['POST', '/v1/:namespace/failures/classify', failures.classify],
 
     ['GET', '/v1/admin/projections', operations.projections],
     ['GET', '/health/live', operations.live],

@@ -9,6 +9,7 @@ const orm = ['pg', '@mikro-orm/']
 export const rooms: readonly Row[] = [
   ['src/domain/', ['zod']],
   ['src/domain/execution/expression.ts', ['src/domain/', '@marcbachmann/cel-js'], 'the one place that evaluates CEL'],
+  ['src/domain/execution/pattern.ts', ['re2js'], 'the one place that matches the patterns of users'],
   ['src/ports/', ['type:src/domain/']],
 
   ['src/commands/', ['src/domain/', 'src/ports/', 'zod', 'uuid']],

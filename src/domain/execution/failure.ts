@@ -1,29 +1,56 @@
-import type { RecoveryPlan, RetryPolicy } from '../workflow/definition.ts'
+import type { FailureRule, RecoveryPlan, RetryPolicy } from '../workflow/definition.ts'
+import { builtInRules, retriesByClass } from './built-in-rules.ts'
 import type { FailureClass, StageError } from './events.ts'
+import { matchesPattern } from './pattern.ts'
 
 /** An attempt that was lost is none that the stage used up, but a stage that kills its workers must end some day. */
 export const MAX_LOST_ATTEMPTS = 10
 const FIRST_LOST_DELAY_MS = 1_000
 const LAST_LOST_DELAY_MS = 15_000
 
-/** What kind of failure an error is, and the name of the rule that says so; first match wins. */
-export function classify(
-  error: StageError,
-  _stage = '',
-  _rules: readonly never[] = [],
-): { readonly class: FailureClass; readonly rule: string; readonly recover?: RecoveryPlan; readonly retries: boolean } {
-  for (const rule of RULES)
-    if (rule.codes.includes(error.code)) return { class: rule.class, rule: rule.name, retries: true }
-  return { class: 'unknown', rule: 'none', retries: true }
+type Kind = { readonly class: FailureClass; readonly rule: string }
+
+/**
+ * What kind of failure an error is. `retries` says whether another attempt can help by what its class does by default, within
+ * the stage's `maxAttempts`; only `recover`, which a rule of the workflow may have, can grant more.
+ */
+export type Classification = Kind & {
+  readonly builtIn: boolean
+  readonly recover?: RecoveryPlan
+  readonly retries: boolean
 }
 
-const RULES: readonly { readonly name: string; readonly class: FailureClass; readonly codes: readonly string[] }[] = [
-  { name: 'worker-lost', class: 'infrastructure', codes: ['WORKER_LOST', 'SHUTDOWN', 'LEASE_LOST'] },
-  { name: 'timed-out', class: 'timeout', codes: ['TIMED_OUT'] },
-  { name: 'cancelled', class: 'cancelled', codes: ['CANCELLED'] },
-  { name: 'no-connection', class: 'network', codes: ['CONNECTION_FAILED'] },
-  { name: 'not-configured', class: 'configuration', codes: ['HANDLER_UNKNOWN', 'INPUT_INVALID', 'EXPRESSION_FAILED'] },
-]
+/** The first rule that matches, those of the workflow before the built-in ones. Never throws. */
+export function classify(
+  error: StageError,
+  stage: string | undefined,
+  rules: readonly FailureRule[] | undefined,
+): Classification {
+  const own = rules?.find(({ match }) => matches(match, error, stage))
+  const known = own?.class ? undefined : builtInRules.find(({ match }) => matches(match, error, stage))
+  const kind = { class: own?.class ?? known?.class ?? 'unknown', rule: own?.name ?? known?.name ?? 'none' } as const
+  const recover = own?.recover ? { recover: own.recover } : {}
+  return { ...kind, builtIn: own === undefined, ...recover, retries: retriesByClass[kind.class] }
+}
+
+function matches(match: FailureRule['match'], error: StageError, stage: string | undefined): boolean {
+  const { stages, codes, exitCodes, signals, httpStatuses, messages } = match
+  return (
+    has(stages, stage) &&
+    has(codes, error.code) &&
+    has(exitCodes, error.exitCode) &&
+    has(signals, error.signal) &&
+    (!httpStatuses || httpStatuses.some((status) => isStatus(status, error.httpStatus))) &&
+    (!messages || messages.some((pattern) => matchesPattern(pattern, error.message)))
+  )
+}
+
+const has = <T>(wanted: readonly T[] | undefined, value: T | undefined): boolean =>
+  wanted === undefined || (value !== undefined && wanted.includes(value))
+
+const isStatus = (wanted: number | '4xx' | '5xx', status: number | undefined): boolean =>
+  status !== undefined &&
+  (typeof wanted === 'number' ? status === wanted : Math.floor(status / 100) === Number(wanted[0]))
 
 /** Milliseconds before attempt `failed` + 1, rounded; `seed` in [0, 1) places it within the jitter. */
 export function backoffMs({ backoff }: RetryPolicy, failed: number, seed: number): number {

@@ -9,10 +9,16 @@ type Verdict = ReturnType<typeof classify>
 type Final = 'fail-fast' | 'compensate' | 'continue'
 type Chosen = { readonly recovery: Recovery; readonly retry?: RetryPolicy; readonly queue?: string }
 
+/** Rules name stages of the definition: for one that was generated, or undoes another, they say the one it comes from. */
+function judge(draft: Draft, index: number, error: StageError): Verdict {
+  const [stage] = draft.stage(index).id.split('.')
+  return classify(error, stage, draft.state.run.definition.failures)
+}
+
 /** Decides on one failure and says so. */
 export function recover(draft: Draft, failure: Failure): void {
   const { index, attempt, error } = failure
-  const verdict = classify(error, draft.stage(index).id, draft.state.run.definition.failures ?? [])
+  const verdict = judge(draft, index, error)
   const { recovery, retry, queue } = choose(draft, failure, verdict)
   const stops = recovery === 'fail-fast' || recovery === 'compensate' ? runningWith(draft, index, recovery) : []
   draft.emit({
@@ -114,7 +120,7 @@ export function lose(draft: Draft, index: number, attempt: number, error: StageE
     draft.failed.push({ index, attempt, error, final: true })
     return
   }
-  const verdict = classify(error, id, draft.state.run.definition.failures ?? [])
+  const verdict = judge(draft, index, error)
   draft.emit({
     type: 'StageFailed',
     data: { stage: id, attempt, error, class: verdict.class, rule: verdict.rule, recovery: 'retry' },

@@ -1,5 +1,6 @@
 import type { Json } from '../message.ts'
-import type { Backoff, CompiledStage, CompiledStep, Matrix, RetryPolicy } from './definition.ts'
+import type { CompiledStage, CompiledStep, Matrix } from './definition.ts'
+import { retryOf } from './retry.ts'
 import type { StageDocument, WorkflowDocument } from './schema.ts'
 import { conditionOf } from './stage-faults.ts'
 
@@ -16,8 +17,6 @@ const HOUR_MS = 3_600_000
 const defaults = {
   timeoutMs: 24 * HOUR_MS,
   stageTimeoutMs: HOUR_MS,
-  maxAttempts: 1,
-  backoff: { type: 'exponential', initialMs: 1_000, maxMs: 60_000, jitter: 0.2 } satisfies Backoff,
 }
 
 export const sharedBy = ({ timeout, retry, env }: WorkflowDocument): Shared => ({
@@ -69,20 +68,5 @@ function matrixOf({ maxParallel, failFast = true, ...axes }: NonNullable<StageDo
     axes: axes as Matrix['axes'],
     ...(maxParallel === undefined ? {} : { maxParallel }),
     failFast,
-  }
-}
-
-function retryOf(own: StageDocument['retry'], shared: StageDocument['retry']): RetryPolicy {
-  const backoff = own?.backoff ?? shared?.backoff
-  const initialMs = backoff?.initial ?? defaults.backoff.initialMs
-  return {
-    maxAttempts: own?.maxAttempts ?? shared?.maxAttempts ?? defaults.maxAttempts,
-    backoff: {
-      type: backoff?.type ?? defaults.backoff.type,
-      initialMs,
-      // A long first pause alone is enough to say; the pauses after it are then no shorter.
-      maxMs: backoff?.max ?? Math.max(defaults.backoff.maxMs, initialMs),
-      jitter: backoff?.jitter ?? defaults.backoff.jitter,
-    },
   }
 }

@@ -4,6 +4,7 @@ import type { Fault } from '../rejected.ts'
 import { compileStage, sharedBy } from './compile-stage.ts'
 import type { CompiledWorkflow } from './definition.ts'
 import { faultsBySchema, isMembers, keyFaults } from './document-faults.ts'
+import { compileFailures, failureFaults } from './failure-rules.ts'
 import { ineffectiveInWorkflow } from './no-effect.ts'
 import type { WorkflowDocument } from './schema.ts'
 import { workflowSchema } from './schema.ts'
@@ -48,6 +49,7 @@ function meaningFaults(document: { readonly [key: string]: Json }): readonly Fau
     ...graphFaults,
     ...inStages,
     ...outputFaults(document, around.ids),
+    ...failureFaults(document.failures, ['failures'], document.stages),
   ]
 }
 
@@ -77,5 +79,6 @@ function definitionOf(document: WorkflowDocument): CompiledWorkflow {
     ...(document.labels === undefined ? {} : { labels: document.labels }),
     ...(document.outputs === undefined ? {} : { outputs: document.outputs as { [key: string]: Json } }),
     stages: Object.entries(document.stages).map(([id, stage]) => compileStage(id, stage, shared)),
+    ...(document.failures?.length ? { failures: compileFailures(document.failures) } : {}),
   }
 }

@@ -1,3 +1,4 @@
+import type { FailureClass } from '../execution/events.ts'
 import type { Json } from '../message.ts'
 
 /** When a stage runs, given how the stages it needs ended. A need skipped by its own `when` counts as a success. */
@@ -13,16 +14,6 @@ export type Backoff = {
 
 /** `maxAttempts` counts every attempt whose work failed, the first included; 1 means no retry. */
 export type RetryPolicy = { readonly maxAttempts: number; readonly backoff: Backoff }
-
-/** What a failed attempt leads to, where a rule says so. Durations are in milliseconds; `queue` is where the next attempt goes. */
-export type RecoveryPlan =
-  | {
-      readonly action: 'retry'
-      readonly maxAttempts?: number
-      readonly backoff?: Backoff
-      readonly queue?: string
-    }
-  | { readonly action: 'skip' | 'fallback' | 'fail-fast' | 'continue' | 'compensate' | 'ask' }
 
 /** Work that takes the place of a stage's own: once that has failed for good, or to undo it. */
 export type CompiledStep = {
@@ -69,16 +60,48 @@ export type CompiledStage = {
   readonly compensates?: string
 }
 
+/** What a failed attempt leads to. `retry` has what the stage says where it says nothing itself. */
+export type RecoveryPlan =
+  | {
+      readonly action: 'retry'
+      readonly maxAttempts?: number
+      readonly backoff?: Backoff
+      /** The queue that the next attempts go to. */
+      readonly queue?: string
+    }
+  | { readonly action: 'skip' | 'fallback' | 'fail-fast' | 'continue' | 'compensate' | 'ask' }
+
+/**
+ * A kind of failure that a workflow knows. It matches where every member of `match` does, and a member does where one of
+ * its values does. Without `class` it has the class that the built-in rules give, without `recover` what its class says.
+ */
+export type FailureRule = {
+  readonly name: string
+  readonly match: {
+    readonly codes?: readonly string[]
+    readonly exitCodes?: readonly number[]
+    readonly signals?: readonly string[]
+    readonly httpStatuses?: readonly (number | '4xx' | '5xx')[]
+    /** Patterns that are looked for in the message. */
+    readonly messages?: readonly string[]
+    /** The stages that the rule is for; every one without it. */
+    readonly stages?: readonly string[]
+  }
+  readonly class?: FailureClass
+  readonly recover?: RecoveryPlan
+}
+
 /** What `ExecutionStarted` records: the definition as it will run, whatever defaults later versions of the program have. */
 export type CompiledWorkflow = {
   readonly name: string
   readonly timeoutMs: number
   readonly onFailure: 'fail-fast' | 'continue' | 'compensate'
-  readonly failures?: readonly never[]
   /** Of every run, besides those it is started with. */
   readonly labels?: { readonly [name: string]: string }
   /** What the run answers; its `${{ }}` are resolved when the last stage has ended. */
   readonly outputs?: { readonly [key: string]: Json }
   /** In the order of the document; `needs` name other members. At most 1,000. */
   readonly stages: readonly CompiledStage[]
+  /** In order, the first that matches counts; absent where there are none. */
+  readonly failures?: readonly FailureRule[]
 }

@@ -32,6 +32,11 @@ function faultsOf(issue: z.core.$ZodIssue, at: readonly PropertyKey[]): readonly
     }))
   if (issue.code === 'invalid_key')
     return [{ pointer: pointerTo(path), message: issue.issues.map(({ message }) => message).join('; ') }]
+  if (issue.code === 'invalid_union') {
+    // Where the value is of the right type for one of the choices, what is wrong inside says more than that none fits.
+    const inside = issue.errors.find((choice) => choice.length > 0 && choice.every(isInside))
+    if (inside) return inside.flatMap((deeper) => faultsOf(deeper, path))
+  }
   if (issue.code === 'invalid_type' && issue.input === undefined)
     return [{ pointer: pointerTo(path), message: 'is required' }]
   // Of alternatives that have no message in common the first is what is meant; the others stand for an expression.
@@ -39,6 +44,8 @@ function faultsOf(issue: z.core.$ZodIssue, at: readonly PropertyKey[]): readonly
   if (meant && issue.message === 'Invalid input') return meant.flatMap((inner) => faultsOf(inner, path))
   return [{ pointer: pointerTo(path), message: issue.message.replace(/^Invalid (input|option): /, '') }]
 }
+
+const isInside = ({ code, path }: z.core.$ZodIssue): boolean => path.length > 0 || code === 'unrecognized_keys'
 
 /** Keys that reach into prototypes, and keys with expressions, which stay as they are and so are never meant. */
 export function keyFaults(value: Json, pointer: string): readonly Fault[] {

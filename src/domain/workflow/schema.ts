@@ -1,31 +1,17 @@
 import * as z from 'zod'
 import { asWritten, environment } from './builtin-inputs.ts'
+import { failureRules } from './failure-schema.ts'
 import { handlerNamePattern, handlerNameRule } from './handler-names.ts'
-import { cpu, duration, memory } from './quantities.ts'
+import { duration } from './quantities.ts'
+import { backoff, name, namePattern, resources } from './schema-parts.ts'
 
 /** The syntax of a workflow: every member there is, with its unit. What it means, and what can run yet, `compile.ts` says. */
 
-export const namePattern = /^[a-z][a-z0-9_-]{0,62}$/
-const nameRule =
-  'starts with a lower-case letter and has at most 63 lower-case letters, digits, hyphens and underscores'
-const name = (what: string) => z.string().regex(namePattern, `the name of ${what} ${nameRule}`)
+export { namePattern }
 
 const timeout = duration.refine((ms) => ms > 0, 'a timeout is longer than nothing')
 
 const values = z.record(z.string(), z.unknown())
-
-const backoff = z
-  .strictObject({
-    type: z.enum(['fixed', 'linear', 'exponential']).optional(),
-    initial: duration.optional(),
-    max: duration.optional(),
-    jitter: z.number().min(0).max(1).optional(),
-  })
-  .refine(({ initial, max }) => initial === undefined || max === undefined || initial <= max, {
-    error: '`initial` is longer than `max`',
-    path: ['max'],
-  })
-  .meta({ description: 'The pause between attempts; by default exponential from 1s to 1m, give or take a fifth.' })
 
 const retry = z
   .strictObject({ maxAttempts: z.number().int().min(1).max(100).optional(), backoff: backoff.optional() })
@@ -38,14 +24,6 @@ const concurrency = z.strictObject({
   group: z.string().min(1).max(255),
   limit: z.number().int().min(1).max(1_000).optional(),
   onConflict: z.enum(['queue', 'cancel-running', 'reject']).optional(),
-})
-
-const resources = z.strictObject({
-  pool: name('a pool'),
-  slots: z.number().int().min(1).max(10_000).optional(),
-  cpu: cpu.optional(),
-  memory: memory.optional(),
-  disk: memory.optional(),
 })
 
 const handlerName = z.string().regex(handlerNamePattern, handlerNameRule)
@@ -126,6 +104,7 @@ export const workflowSchema = z
     labels: labels.optional().meta({ description: 'Of every run, besides those that it is started with.' }),
     env: environment.optional().meta({ description: 'Variables of every script.' }),
     outputs: values.optional().meta({ description: 'What a run answers, from the outputs of its stages.' }),
+    failures: failureRules.optional(),
     stages: z
       .record(name('a stage'), stageSchema)
       .refine((stages) => Object.keys(stages).length > 0, 'a workflow has at least one stage'),

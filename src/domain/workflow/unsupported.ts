@@ -1,3 +1,4 @@
+import type { Json } from '../message.ts'
 import type { Fault } from '../rejected.ts'
 import type { Members } from './document-faults.ts'
 import { plannedHandlers } from './handler-names.ts'
@@ -25,4 +26,10 @@ export function unsupportedInStage(stage: Members, pointer: string): readonly Fa
 export function unsupportedHandler({ uses }: Members, pointer: string): readonly Fault[] {
   const unknownYet = plannedHandlers.some((planned) => planned === uses)
   return unknownYet ? [fault(`${pointer}/uses`, `the handler \`${uses}\``)] : []
+}
+
+/** More of what a retry runs with comes with pools. */
+export function unsupportedInRecovery(recover: Json | undefined, pointer: string): readonly Fault[] {
+  if (typeof recover !== 'object' || recover === null || Array.isArray(recover)) return []
+  return recover.resources === undefined ? [] : [fault(`${pointer}/resources`, '`resources` of a recovery')]
 }

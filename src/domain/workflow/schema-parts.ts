@@ -1,0 +1,30 @@
+import * as z from 'zod'
+import { cpu, duration, memory } from './quantities.ts'
+
+/** What several members of a workflow's syntax are made of. */
+
+export const namePattern = /^[a-z][a-z0-9_-]{0,62}$/
+const nameRule =
+  'starts with a lower-case letter and has at most 63 lower-case letters, digits, hyphens and underscores'
+export const name = (what: string) => z.string().regex(namePattern, `the name of ${what} ${nameRule}`)
+
+export const backoff = z
+  .strictObject({
+    type: z.enum(['fixed', 'linear', 'exponential']).optional(),
+    initial: duration.optional(),
+    max: duration.optional(),
+    jitter: z.number().min(0).max(1).optional(),
+  })
+  .refine(({ initial, max }) => initial === undefined || max === undefined || initial <= max, {
+    error: '`initial` is longer than `max`',
+    path: ['max'],
+  })
+  .meta({ description: 'The pause between attempts; by default exponential from 1s to 1m, give or take a fifth.' })
+
+export const resources = z.strictObject({
+  pool: name('a pool'),
+  slots: z.number().int().min(1).max(10_000).optional(),
+  cpu: cpu.optional(),
+  memory: memory.optional(),
+  disk: memory.optional(),
+})
