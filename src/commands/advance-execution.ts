@@ -1,9 +1,11 @@
-import type { ExecutionCommand } from '../domain/execution/commands.ts'
+import { boundedText } from '../domain/bounded-text.ts'
+import type { ExecutionCommand, StageReport } from '../domain/execution/commands.ts'
 import { executionDecider } from '../domain/execution/decide.ts'
-import { executionStream } from '../domain/execution/events.ts'
-import { Rejected } from '../domain/rejected.ts'
-import type { StageReports } from '../ports/stage-reports.ts'
-import type { Handle } from './handle.ts'
+import { executionStream, type StageError } from '../domain/execution/events.ts'
+import { type Fault, Rejected } from '../domain/rejected.ts'
+import { compileGenerated } from '../domain/workflow/compile-generated.ts'
+import type { StageReports, WorkerReport } from '../ports/stage-reports.ts'
+import type { Context, Handle } from './handle.ts'
 
 /** Takes what workers report of their attempts. */
 export function createStageReports(handle: Handle): StageReports {
@@ -19,18 +21,56 @@ export function createStageReports(handle: Handle): StageReports {
         ...(traceparent === undefined ? {} : { traceparent }),
       }
       try {
-        await handle(executionDecider, executionStream(executionId), report, context)
+        await takeReport(handle, executionId, await compiled(handle, executionId, report), context)
         return 'accepted'
       } catch (error) {
-        if (!(error instanceof Rejected)) throw error
-        if (error.code !== 'EVENT_TOO_LARGE' || report.type !== 'CompleteStage') return 'refused'
-        // What follows from the output cannot be written down; without this the attempt would be made again and again.
-        const { type: _, output: __, ...about } = report
-        const failure = { code: 'OUTPUT_TOO_LARGE', message: error.message, retryable: false }
-        return this.report(work, { type: 'FailStage', ...about, error: failure })
+        if (error instanceof Rejected) return 'refused'
+        throw error
       }
     },
   }
+}
+
+/** @throws Rejected where the attempt is no more the current one, or the run has ended */
+export async function takeReport(
+  handle: Handle,
+  executionId: string,
+  report: StageReport,
+  context: Context,
+): Promise<void> {
+  try {
+    await handle(executionDecider, executionStream(executionId), report, context)
+  } catch (error) {
+    const tooLarge = error instanceof Rejected && error.code === 'EVENT_TOO_LARGE'
+    if (!tooLarge || report.type !== 'CompleteStage') throw error
+    // What follows from the outcome cannot be written down; without this the attempt would be made again and again.
+    const { type: _, output: __, stages, ...about } = report
+    const code = stages === undefined ? 'OUTPUT_TOO_LARGE' : 'GENERATED_TOO_LARGE'
+    const failure = { code, message: error.message, retryable: false }
+    await takeReport(handle, executionId, { type: 'FailStage', ...about, error: failure }, context)
+  }
+}
+
+/** The report with the stages that the attempt generated as they will run; a failure where something is wrong with them. */
+async function compiled(handle: Handle, executionId: string, report: WorkerReport): Promise<StageReport> {
+  if (report.type !== 'CompleteStage' || report.generated === undefined) return report
+  const { generated, ...completed } = report
+  const { state } = await handle.load(executionDecider, executionStream(executionId))
+  if (state.status === 'none') return completed
+  const compilation = compileGenerated(generated, report.stage, state.run.definition)
+  if (compilation.ok) return { ...completed, stages: compilation.stages }
+  const { type: _, output: __, ...about } = completed
+  return { type: 'FailStage', ...about, error: invalid(report.stage, compilation.faults) }
+}
+
+/** As many as a person will mend at once. */
+const MAX_FAULTS = 100
+
+function invalid(stage: string, faults: readonly Fault[]): StageError {
+  const said = faults.map(({ pointer, message }) => (pointer === '' ? message : `${pointer}: ${message}`))
+  const message = boundedText(`what ${stage} generated cannot run: ${said.join('; ')}`, 4_096)
+  const details = faults.slice(0, MAX_FAULTS).map(({ pointer, message: text }) => ({ pointer, message: text }))
+  return { code: 'GENERATED_INVALID', message, retryable: false, details }
 }
 
 /** Carries out what the timekeeper finds due. */

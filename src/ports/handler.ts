@@ -1,13 +1,16 @@
 import type { StageError } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
+import type { StageDocuments } from './stage-reports.ts'
 
 /** What a handler is given for one attempt. */
-export type StageContext<I = { readonly [key: string]: Json }> = {
+export type StageContext<I = { readonly [key: string]: Json }, R = Json> = {
   readonly input: I
   readonly namespace: string
   readonly executionId: string
   readonly stage: string
   readonly attempt: number
+  /** The last checkpoint of an earlier attempt, or of the run restored from; undefined where there is none. */
+  readonly resume: R | undefined
   /** Aborts on cancel, timeout, lost lease and shutdown; `signal.reason` is a `StopReason`. */
   readonly signal: AbortSignal
   /**
@@ -15,6 +18,17 @@ export type StageContext<I = { readonly [key: string]: Json }> = {
    * effect outside the process: after a crash an attempt whose start the log does not know is made again as it was.
    */
   begun(): Promise<void>
+  /**
+   * Saves how far the work is: plain JSON of at most 256 KiB, durable when the promise resolves. The next attempt finds the
+   * last one in `resume`. Rejects with `CHECKPOINT_TOO_LARGE` or `CHECKPOINT_INVALID`, and when the attempt is no more the
+   * current one; then `signal` aborts as well. After `signal` has aborted a checkpoint can still be saved, unless the lease is lost.
+   */
+  checkpoint(state: Json): Promise<void>
+  /**
+   * Has the stage go on as these once `run` has returned: by id, each as it would stand below `stages:` of a workflow. Their ids
+   * become `<stage>.<id>`, and their `needs` name each other. The stage completes when they have. At most 256 KiB in all calls.
+   */
+  generate(stages: StageDocuments): void
   /** Adds a line to the stage's log. */
   log(text: string, stream?: 'stdout' | 'stderr' | 'log'): void
 }

@@ -1,5 +1,15 @@
 import type { StageReport } from '../domain/execution/commands.ts'
 import type { Work } from '../domain/execution/work.ts'
+import type { Json } from '../domain/message.ts'
+
+/** Stages as people write them, by id: what stands below `stages:` in a workflow. */
+export type StageDocuments = { readonly [id: string]: Json }
+
+type Completed = Extract<StageReport, { type: 'CompleteStage' }>
+/** What a worker says; stages that an attempt generated are compiled by whoever takes the report. */
+export type WorkerReport =
+  | Exclude<StageReport, Completed>
+  | (Omit<Completed, 'stages'> & { readonly generated?: StageDocuments })
 
 /** Where workers say what became of an attempt. */
 export interface StageReports {
@@ -7,5 +17,5 @@ export interface StageReports {
    * Resolves `accepted` when what follows from the report is durable, also when the log said so already; `refused`
    * when the attempt is no more the current one or the run has ended: the worker must then stop it.
    */
-  report(work: Work, report: StageReport): Promise<'accepted' | 'refused'>
+  report(work: Work, report: WorkerReport): Promise<'accepted' | 'refused'>
 }

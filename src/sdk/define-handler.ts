@@ -13,7 +13,8 @@ export type HandlerDefinition<S extends z.ZodType> = {
    * Runs one attempt; what it returns is the stage's output, plain JSON of at most 256 KiB. An error may say `code`,
    * `retryable` and `details`. Stop when `signal` aborts.
    */
-  run(context: StageContext<z.output<S>>): Promise<Json | undefined> | Json | undefined
+  // biome-ignore lint/suspicious/noExplicitAny: what `resume` holds only the handler knows, which saved it; so JSON.parse has it.
+  run(context: StageContext<z.output<S>, any>): Promise<Json | undefined> | Json | undefined
 }
 
 /** Makes a handler of its definition; export it as the default of a module and start Millrace with `--handlers <module>`. */

@@ -3,12 +3,15 @@ import type { StageError } from '../domain/execution/events.ts'
 import type { Work } from '../domain/execution/work.ts'
 import type { Json } from '../domain/message.ts'
 import type { Clock } from '../ports/clock.ts'
-import { type Handler, StageFailure, type StopReason } from '../ports/handler.ts'
+import { type Handler, type StageContext, StageFailure, type StopReason } from '../ports/handler.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
 import type { StageLogs } from '../ports/stage-logs.ts'
 import type { StageReports } from '../ports/stage-reports.ts'
 import type { Consumer, WorkQueue } from '../ports/work-queue.ts'
+import { createCheckpoints } from './checkpoints.ts'
+import { createGeneratedStages } from './generated-stages.ts'
 import { toStageError } from './handlers/stage-error.ts'
+import { toPlainJson } from './plain-json.ts'
 
 export type WorkerOptions = {
   /** Unique over all processes and restarts: it is the owner of leases and stands in `StageStarted`. */
@@ -38,8 +41,11 @@ type Outcome =
   | { readonly kind: 'completed'; readonly output: Json }
   | { readonly kind: 'failed'; readonly error: StageError }
 
-/** An output is part of an event, and every event is kept for ever. */
-const MAX_OUTPUT_BYTES = 262_144
+const OUTPUT = {
+  name: 'OUTPUT',
+  what: 'the output',
+  advice: 'keep large results elsewhere and return where',
+} as const
 /** A report that the store could not take is made again until it can, or the lease is lost. */
 const REPORT_AGAIN_MS = 500
 
@@ -107,16 +113,29 @@ async function attempt(options: WorkerOptions, work: Work, controller: AbortCont
   const { stage, attempt } = work
   const about = () => ({ stage, attempt, worker, at: new Date(clock.now()).toISOString() })
   const cancelTimeout = clock.after(work.timeoutMs, () => stop(controller, 'timeout'))
-  let begun: Promise<'accepted' | 'refused'> | undefined
+  let beginning: Promise<'accepted' | 'refused'> | undefined
   const begin = () => {
-    begun ??= report(options, work, { type: 'StartStage', ...about() }, controller).then((answer) => {
+    beginning ??= report(options, work, { type: 'StartStage', ...about() }, controller).then((answer) => {
       if (answer === 'refused') stop(controller, 'cancelled')
       return answer
     })
-    return begun
+    return beginning
+  }
+  const checkpoints = createCheckpoints(async (state, sequence) => {
+    const may = (await begin()) === 'accepted' && controller.signal.reason !== 'lease-lost'
+    const said = { type: 'CheckpointStage', ...about(), sequence, state } as const
+    if (may && (await report(options, work, said, controller)) === 'accepted') return
+    stop(controller, 'cancelled')
+    controller.signal.throwIfAborted()
+  })
+  const generated = createGeneratedStages()
+  const begun = async (): Promise<void> => {
+    await begin()
+    controller.signal.throwIfAborted()
   }
   let ended = false
-  const running = run(options, work, controller.signal, begin).finally(() => {
+  const given = { begun, checkpoint: checkpoints.checkpoint, generate: generated.generate }
+  const running = run(options, work, controller.signal, given).finally(() => {
     ended = true
     cancelTimeout()
   })
@@ -124,11 +143,17 @@ async function attempt(options: WorkerOptions, work: Work, controller: AbortCont
   await turn()
   if (!ended) await Promise.race([running, begin()])
   const outcome = await running
-  if ((await begun) === 'refused') return
+  await checkpoints.settled()
+  if ((await beginning) === 'refused') return
   const reason = controller.signal.aborted ? (controller.signal.reason as StopReason) : undefined
   if (reason === 'lease-lost') return
   if (outcome.kind === 'completed')
-    await report(options, work, { type: 'CompleteStage', ...about(), output: outcome.output }, controller)
+    await report(
+      options,
+      work,
+      { type: 'CompleteStage', ...about(), output: outcome.output, ...generated.reported() },
+      controller,
+    )
   else if (reason === 'cancelled') await report(options, work, { type: 'StopStage', ...about() }, controller)
   else if (reason === 'shutdown')
     await report(options, work, { type: 'LoseStage', ...about(), error: outcome.error }, controller)
@@ -140,18 +165,14 @@ async function run(
   options: WorkerOptions,
   work: Work,
   signal: AbortSignal,
-  begin: () => Promise<unknown>,
+  given: Pick<StageContext, 'begun' | 'checkpoint' | 'generate'>,
 ): Promise<Outcome> {
-  const { input, namespace, executionId, stage, attempt } = work
+  const { input, namespace, executionId, stage, attempt, resume } = work
   const log = options.logs.open(executionId, stage, attempt)
   try {
     const handler = options.handlers.get(work.handler)
     if (handler === undefined) throw unknownHandler(work.handler, options)
-    const begun = async (): Promise<void> => {
-      await begin()
-      signal.throwIfAborted()
-    }
-    const context = { input, namespace, executionId, stage, attempt, signal, begun, log: writeTo(log) }
+    const context = { input, namespace, executionId, stage, attempt, resume, signal, log: writeTo(log), ...given }
     return { kind: 'completed', output: toOutput(await handler.run(context)) }
   } catch (thrown) {
     return { kind: 'failed', error: signal.aborted ? stopped(signal, thrown) : toStageError(thrown) }
@@ -187,16 +208,8 @@ function stopped(signal: AbortSignal, thrown: unknown): StageError {
   }
 }
 
-function toOutput(output: Json | undefined): Json {
-  if (output === undefined || output === null) return null
-  const text = JSON.stringify(output)
-  if (text === undefined)
-    throw new StageFailure({ code: 'OUTPUT_INVALID', message: 'the output is not JSON', retryable: false })
-  const bytes = Buffer.byteLength(text)
-  if (bytes <= MAX_OUTPUT_BYTES) return JSON.parse(text) as Json
-  const message = `the output has ${bytes} bytes, the limit is ${MAX_OUTPUT_BYTES}; keep large results elsewhere and return where`
-  throw new StageFailure({ code: 'OUTPUT_TOO_LARGE', message, retryable: false })
-}
+const toOutput = (output: Json | undefined): Json =>
+  output === undefined || output === null ? null : toPlainJson(output, OUTPUT)
 
 async function report(
   { reports, clock, logger, id }: WorkerOptions,

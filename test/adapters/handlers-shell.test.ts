@@ -26,6 +26,7 @@ describe('what a script gets', () => {
     await run()
     expect(lines.map((line) => line.text)).toEqual([
       'MILLRACE_ATTEMPT=1',
+      expect.stringMatching(/^MILLRACE_CHECKPOINT=./),
       `MILLRACE_EXECUTION=${context.executionId}`,
       `MILLRACE_INSTANCE=${instance}`,
       'MILLRACE_NAMESPACE=default',

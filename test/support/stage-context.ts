@@ -14,7 +14,10 @@ export function stageContext(input: { [key: string]: Json }, given: Partial<Stag
     stage: 'build',
     attempt: 1,
     signal: controller.signal,
+    resume: undefined,
     begun: async () => {},
+    checkpoint: async () => {},
+    generate: () => {},
     log: (text, stream = 'log') => lines.push({ stream, text }),
     ...given,
   }

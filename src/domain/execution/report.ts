@@ -77,6 +77,11 @@ function complete(draft: Draft, command: StageReport & { type: 'CompleteStage' }
     draft.ended.push(index)
     return
   }
+  if (draft.isEnding(index)) {
+    // What it was to go on as will not start any more, and would keep the run from its end.
+    stop(draft, index, attempt)
+    return
+  }
   const total = draft.state.stages.length + stages.length
   const known = stages.find(({ id }) => draft.state.run.graph.indexOf(id) !== -1)
   if (total <= MAX_STAGES && known === undefined) {

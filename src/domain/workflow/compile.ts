@@ -54,7 +54,7 @@ function meaningFaults(document: { readonly [key: string]: Json }): readonly Fau
 }
 
 /** `needs` with one name may stand without a list; then there is no first item to point at. */
-function placed(fault: Fault, stages: Json | undefined): Fault {
+export function placed(fault: Fault, stages: Json | undefined): Fault {
   const [, id, at] = /^\/stages\/(.+)\/needs\/(\d+)$/.exec(fault.pointer) ?? []
   const stage = id !== undefined && isMembers(stages) ? stages[id] : undefined
   if (at === undefined || !isMembers(stage) || typeof stage.needs !== 'string') return fault
@@ -62,7 +62,7 @@ function placed(fault: Fault, stages: Json | undefined): Fault {
 }
 
 /** The schema and a later check can find the same thing at the same place. */
-function withoutRepeats(faults: readonly Fault[]): readonly Fault[] {
+export function withoutRepeats(faults: readonly Fault[]): readonly Fault[] {
   const seen = new Set<string>()
   return faults.filter(({ pointer, message }) => {
     const key = `${pointer} ${message}`

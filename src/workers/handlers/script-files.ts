@@ -9,12 +9,14 @@ import { StageFailure } from '../../ports/handler.ts'
 import { invalidInput } from '../../sdk/parse-input.ts'
 import { parseJsonDocument } from './json-document.ts'
 
-const OUTPUT_LIMIT_BYTES = 256 * 1024
+const LIMIT_BYTES = 256 * 1024
 const ATTEMPTS = '.attempts'
 
 export type AttemptFiles = {
   readonly script: string
   readonly output: string
+  readonly checkpoint: string
+  readonly resume: string
   readonly stdout: string
   readonly stderr: string
   remove(): Promise<void>
@@ -24,18 +26,25 @@ export type AttemptFiles = {
  * They stand beside the working directories, so that a script that packs or clears its directory doesn't meet them.
  * Standard output and error are named pipes: those that Node makes are sockets, and `> /dev/stderr` fails on these.
  */
-export async function createAttemptFiles(workDir: string, script: string): Promise<AttemptFiles> {
+export async function createAttemptFiles(
+  workDir: string,
+  script: string,
+  resume: Json | undefined,
+): Promise<AttemptFiles> {
   const parent = join(workDir, ATTEMPTS)
   await mkdir(parent, { recursive: true })
   const folder = await mkdtemp(join(parent, 'a-'))
   const files = {
     script: join(folder, 'script.sh'),
     output: join(folder, 'output.json'),
+    checkpoint: join(folder, 'checkpoint.json'),
+    resume: join(folder, 'resume.json'),
     stdout: join(folder, 'stdout'),
     stderr: join(folder, 'stderr'),
     remove: () => rm(folder, { recursive: true, force: true }),
   }
   await writeFile(files.script, script)
+  if (resume !== undefined) await writeFile(files.resume, JSON.stringify(resume))
   await promisify(execFile)('mkfifo', [files.stdout, files.stderr])
   return files
 }
@@ -64,49 +73,52 @@ const outside = (cwd: string): StageFailure =>
 
 const isInside = (root: string, path: string): boolean => path === root || path.startsWith(root + sep)
 
-/** What the script wrote to MILLRACE_OUTPUT; null when it wrote nothing there. */
-export async function readOutput(path: string): Promise<Json> {
-  const text = await readBounded(path)
-  if (text.trim() === '') return null
+/** What scripts write for us to read, as in MILLRACE_OUTPUT and OUTPUT_INVALID. */
+type Written = 'OUTPUT' | 'CHECKPOINT'
+
+/** What the script wrote to MILLRACE_OUTPUT or MILLRACE_CHECKPOINT; undefined when it wrote nothing there. */
+export async function readWritten(path: string, name: Written): Promise<Json | undefined> {
+  const text = await readBounded(path, name)
+  if (text.trim() === '') return undefined
   try {
     return parseJsonDocument(text)
   } catch (error) {
-    throw invalidOutput((error as Error).message)
+    throw invalid(name, (error as Error).message)
   }
 }
 
-async function readBounded(path: string): Promise<string> {
+async function readBounded(path: string, name: Written): Promise<string> {
   let file: FileHandle
   try {
     // A script may have put a pipe or a link there; neither may block us or lead us elsewhere.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
-    throw invalidOutput('it is not a plain file')
+    throw invalid(name, 'it is not a plain file')
   }
   try {
-    if (!(await file.stat()).isFile()) throw invalidOutput('it is not a plain file')
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(OUTPUT_LIMIT_BYTES + 1))
-    if (bytesRead > OUTPUT_LIMIT_BYTES) throw tooLarge()
+    if (!(await file.stat()).isFile()) throw invalid(name, 'it is not a plain file')
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(LIMIT_BYTES + 1))
+    if (bytesRead > LIMIT_BYTES) throw tooLarge(name)
     return new TextDecoder('utf-8', { fatal: true }).decode(buffer.subarray(0, bytesRead))
   } catch (error) {
-    throw error instanceof TypeError ? invalidOutput('it is not UTF-8') : error
+    throw error instanceof TypeError ? invalid(name, 'it is not UTF-8') : error
   } finally {
     await file.close()
   }
 }
 
-const invalidOutput = (why: string): StageFailure =>
+const invalid = (name: Written, why: string): StageFailure =>
   new StageFailure({
-    code: 'OUTPUT_INVALID',
-    message: `MILLRACE_OUTPUT is not usable JSON: ${why.slice(0, 300)}`,
+    code: `${name}_INVALID`,
+    message: `MILLRACE_${name} is not usable JSON: ${why.slice(0, 300)}`,
     // The same script writes the same again.
     retryable: false,
   })
 
-const tooLarge = (): StageFailure =>
+const tooLarge = (name: Written): StageFailure =>
   new StageFailure({
-    code: 'OUTPUT_TOO_LARGE',
-    message: `MILLRACE_OUTPUT is larger than ${OUTPUT_LIMIT_BYTES} bytes; keep files in the working directory and name them in the output`,
+    code: `${name}_TOO_LARGE`,
+    message: `MILLRACE_${name} is larger than ${LIMIT_BYTES} bytes; keep files in the working directory and name them in it`,
     retryable: false,
   })

@@ -7,7 +7,8 @@ import { resolvedInputs } from '../../domain/workflow/builtin-inputs.ts'
 import { type Handler, type StageContext, StageFailure } from '../../ports/handler.ts'
 import { parseInput } from '../../sdk/parse-input.ts'
 import { type Ended, runScript } from './script.ts'
-import { createAttemptFiles, enterWorkspace, readOutput } from './script-files.ts'
+import { followCheckpoints } from './script-checkpoints.ts'
+import { createAttemptFiles, enterWorkspace, readWritten } from './script-files.ts'
 
 /** What a script sees of the program's own environment. Everything else, secrets above all, stays out. */
 const PASSED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LANGUAGE', 'LC_ALL', 'LC_CTYPE', 'TZ', 'TMPDIR']
@@ -45,26 +46,36 @@ export function createShellHandler(options: ShellOptions): Handler {
 async function runShell(options: ShellOptions, context: StageContext): Promise<Json> {
   const input = parseInput(resolvedInputs.shell, context.input)
   const cwd = await enterWorkspace(options.workDir, context.executionId, input.cwd)
-  const files = await createAttemptFiles(options.workDir, input.run)
+  const files = await createAttemptFiles(options.workDir, input.run, context.resume)
   try {
     const marks = marksOf(options.instance, context)
-    const env = { ...passedOn(options.environment), ...stringified(input.env), ...marks, MILLRACE_OUTPUT: files.output }
+    const named = {
+      ...marks,
+      MILLRACE_OUTPUT: files.output,
+      MILLRACE_CHECKPOINT: files.checkpoint,
+      ...(context.resume === undefined ? {} : { MILLRACE_RESUME: files.resume }),
+    }
     const tail: string[] = []
     await context.begun()
-    const ended = await runScript({
-      files,
-      cwd,
-      env,
-      graceMs: input.grace ?? options.graceMs ?? 10_000,
-      marks: Object.entries(marks).map(([name, value]) => `${name}=${value}`),
-      signal: context.signal,
-      log: (line, stream) => {
-        if (stream === 'stderr') keepTail(tail, line)
-        context.log(line, stream)
-      },
-    })
-    if (ended.exitCode !== 0) throw failureOf(ended, tail)
-    return await readOutput(files.output)
+    const checkpoints = followCheckpoints(files.checkpoint, context)
+    try {
+      const ended = await runScript({
+        files,
+        cwd,
+        env: { ...passedOn(options.environment), ...stringified(input.env), ...named },
+        graceMs: input.grace ?? options.graceMs ?? 10_000,
+        marks: Object.entries(marks).map(([name, value]) => `${name}=${value}`),
+        signal: context.signal,
+        log: (line, stream) => {
+          if (stream === 'stderr') keepTail(tail, line)
+          context.log(line, stream)
+        },
+      })
+      if (ended.exitCode !== 0) throw failureOf(ended, tail)
+    } finally {
+      await checkpoints.stop()
+    }
+    return (await readWritten(files.output, 'OUTPUT')) ?? null
   } finally {
     await files.remove()
   }
