@@ -6,6 +6,7 @@ import { createHandle } from './commands/handle.ts'
 import { createWorkflowCommands } from './commands/register-workflow.ts'
 import { createRestoreExecution } from './commands/restore-execution.ts'
 import { createStartExecution } from './commands/start-execution.ts'
+import { createSubWorkflows } from './commands/sub-workflows.ts'
 import type { Clock } from './ports/clock.ts'
 import type { EventStore } from './ports/event-store.ts'
 import type { Handler } from './ports/handler.ts'
@@ -18,6 +19,7 @@ import type { Queries } from './queries/queries.ts'
 import { createWhatIf } from './queries/what-if.ts'
 import { createDispatcher } from './reactors/dispatcher.ts'
 import { type Reactor, runReactor } from './reactors/reactor.ts'
+import { createSubWorkflowReactor } from './reactors/sub-workflows.ts'
 import { createTimekeeper } from './reactors/timekeeper.ts'
 import { startWorker, type WorkerOptions } from './workers/worker.ts'
 
@@ -57,7 +59,7 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
     stageLogs: logs,
     clock,
 
-    /** Starts what follows the log and causes the next thing; `ready` resolves once both have caught up. */
+    /** Starts what follows the log and causes the next thing; `ready` resolves once all have caught up. */
     startReactors() {
       const stop = new AbortController()
       const dispatcher = createDispatcher({ store, queue, leases })
@@ -68,7 +70,8 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
         logger,
         leaseCheckMs: settings.leaseCheckMs,
       })
-      const running = [dispatcher, timekeeper].map((reactor: Reactor) =>
+      const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
+      const running = [dispatcher, timekeeper, subWorkflows].map((reactor: Reactor) =>
         runReactor(reactor, { store, logger, signal: stop.signal }),
       )
       return {

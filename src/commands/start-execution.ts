@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { StartExecution } from '../domain/execution/commands.ts'
 import { executionDecider } from '../domain/execution/decide.ts'
 import { executionStream } from '../domain/execution/events.ts'
 import type { Execution } from '../domain/execution/state.ts'
@@ -42,12 +43,7 @@ export function createStartExecution({ handle, store }: { handle: Handle; store:
       const { state } = await handle.load(executionDecider, executionStream(executionId))
       if (state.status !== 'none') return repeatedStart(store, state, print, executionId)
     }
-    const { state } = await handle.load(workflowDecider, workflowStream(namespace, name))
-    const { version, definition, inputSchema } = versionToRun(state, body.version)
-    const input = (body.input ?? {}) as Json
-    const faults = inputSchema ? compileInputSchema(inputSchema)(input) : []
-    if (faults.length > 0)
-      throw new Rejected('INPUT_INVALID', `the input does not fit ${name} version ${version}`, faults)
+    const chosen = await chooseVersion(handle, namespace, body)
     const context = contextOf(caller, executionId)
     const { position, events } = await handle(
       executionDecider,
@@ -57,10 +53,7 @@ export function createStartExecution({ handle, store }: { handle: Handle; store:
         at: context.at,
         namespace,
         executionId,
-        workflow: name,
-        version,
-        definition,
-        input,
+        ...chosen,
         trigger: { kind: 'api', by: caller.actor },
         labels: { ...definition.labels, ...body.labels },
         priority: body.priority ?? 0,
@@ -70,6 +63,24 @@ export function createStartExecution({ handle, store }: { handle: Handle; store:
     )
     return events.length > 0 ? { id: executionId, position } : repeatedStart(store, undefined, print, executionId)
   }
+}
+
+/**
+ * What a run of the newest or the named version is started with.
+ * @throws Rejected WORKFLOW_UNKNOWN, WORKFLOW_RETIRED, WORKFLOW_VERSION_UNKNOWN, INPUT_INVALID
+ */
+export async function chooseVersion(
+  handle: Handle,
+  namespace: string,
+  asked: Pick<StartExecutionBody, 'workflow' | 'version' | 'input'>,
+): Promise<Pick<StartExecution, 'workflow' | 'version' | 'definition' | 'input'>> {
+  const { workflow, input = {} } = asked
+  const { state } = await handle.load(workflowDecider, workflowStream(namespace, workflow))
+  const { version, definition, inputSchema } = versionToRun(state, asked.version)
+  const faults = inputSchema ? compileInputSchema(inputSchema)(input) : []
+  if (faults.length > 0)
+    throw new Rejected('INPUT_INVALID', `the input does not fit ${workflow} version ${version}`, faults)
+  return { workflow, version, definition, input }
 }
 
 /** The first answer again: the position of the last event of the append that started the run. */

@@ -4,7 +4,8 @@ import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
 import { createIssue, createStageReports } from '../../src/commands/advance-execution.ts'
 import { createHandle } from '../../src/commands/handle.ts'
 import { newId } from '../../src/commands/new-id.ts'
-import type { ExecutionCommand } from '../../src/domain/execution/commands.ts'
+import { createSubWorkflows } from '../../src/commands/sub-workflows.ts'
+import type { ExecutionCommand, StartExecution } from '../../src/domain/execution/commands.ts'
 import { executionDecider } from '../../src/domain/execution/decide.ts'
 import { executionStream } from '../../src/domain/execution/events.ts'
 import type { Json, RecordedEvent } from '../../src/domain/message.ts'
@@ -14,6 +15,7 @@ import type { Handler, StageContext } from '../../src/ports/handler.ts'
 import type { StageLogs } from '../../src/ports/stage-logs.ts'
 import { createDispatcher } from '../../src/reactors/dispatcher.ts'
 import { runReactor } from '../../src/reactors/reactor.ts'
+import { createSubWorkflowReactor } from '../../src/reactors/sub-workflows.ts'
 import { createTimekeeper } from '../../src/reactors/timekeeper.ts'
 import { type StageWorker, startWorker } from '../../src/workers/worker.ts'
 import { start } from './executions.ts'
@@ -47,7 +49,8 @@ export async function startEngine(
   const stop = new AbortController()
   const timekeeper = createTimekeeper({ issue, leases, clock, logger: silent, leaseCheckMs: 1_000 })
   const snapshot = options.snapshotEvery === undefined ? {} : { snapshotEvery: options.snapshotEvery }
-  const running = [createDispatcher({ store, queue, leases }), timekeeper].map((reactor) =>
+  const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
+  const running = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows].map((reactor) =>
     runReactor(reactor, { store, logger: silent, signal: stop.signal, ...snapshot }),
   )
   await Promise.all(running.map(({ ready }) => ready))
@@ -82,9 +85,13 @@ export async function startEngine(
     handle,
     reports,
     workerId,
-    async begin(definition: CompiledWorkflow, input: Json = {}): Promise<string> {
+    async begin(
+      definition: CompiledWorkflow,
+      input: Json = {},
+      overrides: Partial<StartExecution> = {},
+    ): Promise<string> {
       const id = newId()
-      const command = start(definition, { executionId: id, input, at: context(id).at })
+      const command = start(definition, { executionId: id, input, at: context(id).at, ...overrides })
       await handle(executionDecider, executionStream(id), command, context(id))
       return id
     },

@@ -43,6 +43,12 @@ export function faulty(store: EventStore, next: () => Fault): EventStore {
   }
 }
 
+/** The same store, but that `append` does what a test wants of it. */
+export const appending = (store: EventStore, append: EventStore['append']): EventStore => ({
+  ...faulty(store, () => undefined),
+  append,
+})
+
 export async function eventsOf(store: EventStore, stream: string): Promise<RecordedEvent[]> {
   const found: RecordedEvent[] = []
   for await (const events of store.readStream(stream)) found.push(...events)
