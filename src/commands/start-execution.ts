@@ -55,7 +55,7 @@ export function createStartExecution({ handle, store }: { handle: Handle; store:
         executionId,
         ...chosen,
         trigger: { kind: 'api', by: caller.actor },
-        labels: { ...definition.labels, ...body.labels },
+        labels: { ...chosen.definition.labels, ...body.labels },
         priority: body.priority ?? 0,
         fingerprint: print,
       },

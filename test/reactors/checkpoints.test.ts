@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { z } from 'zod'
 import type { Json } from '../../src/domain/message.ts'
 import type { EventStore } from '../../src/ports/event-store.ts'
@@ -6,16 +6,13 @@ import type { StageContext } from '../../src/ports/handler.ts'
 import { defineHandler } from '../../src/sdk/index.ts'
 import { handlerOf, startEngine, told } from '../support/engine.ts'
 import { cancel, stage, workflow } from '../support/executions.ts'
-import { openStore } from '../support/stores.ts'
+import { freshStore } from '../support/stores.ts'
 import { ends, only, reaches } from '../support/sub-workflows.ts'
 
-let opened: Awaited<ReturnType<typeof openStore>>
 let store: EventStore
 beforeEach(async () => {
-  opened = await openStore()
-  store = opened.store
+  store = await freshStore()
 })
-afterEach(() => opened.close())
 
 const retry = { maxAttempts: 2, backoff: { type: 'fixed', initialMs: 0, maxMs: 0, jitter: 0 } } as const
 const run = async (handler: (context: StageContext) => Promise<Json | undefined>, overrides = {}) => {

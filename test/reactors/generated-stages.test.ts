@@ -1,19 +1,16 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Json } from '../../src/domain/message.ts'
 import type { EventStore } from '../../src/ports/event-store.ts'
 import type { StageContext } from '../../src/ports/handler.ts'
 import { handlerOf, startEngine, told } from '../support/engine.ts'
 import { cancel, stage, workflow } from '../support/executions.ts'
-import { openStore } from '../support/stores.ts'
+import { freshStore } from '../support/stores.ts'
 import { ends, only, reaches } from '../support/sub-workflows.ts'
 
-let opened: Awaited<ReturnType<typeof openStore>>
 let store: EventStore
 beforeEach(async () => {
-  opened = await openStore()
-  store = opened.store
+  store = await freshStore()
 })
-afterEach(() => opened.close())
 
 type Run = (context: StageContext) => Promise<Json | undefined>
 const plan = stage('plan', { uses: 'plan' })

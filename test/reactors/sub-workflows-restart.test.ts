@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { createHandle } from '../../src/commands/handle.ts'
 import { createSubWorkflows } from '../../src/commands/sub-workflows.ts'
 import type { ExecutionCommand } from '../../src/domain/execution/commands.ts'
@@ -7,16 +7,13 @@ import { executionStream } from '../../src/domain/execution/events.ts'
 import type { EventStore } from '../../src/ports/event-store.ts'
 import { handlerOf, startEngine, told } from '../support/engine.ts'
 import { AT, cancel, completed, stage, workflow } from '../support/executions.ts'
-import { appending, openStore } from '../support/stores.ts'
+import { appending, freshStore } from '../support/stores.ts'
 import { calling, childOfRun, childrenOf, ends, reaches, register } from '../support/sub-workflows.ts'
 
-let opened: Awaited<ReturnType<typeof openStore>>
 let store: EventStore
 beforeEach(async () => {
-  opened = await openStore()
-  store = opened.store
+  store = await freshStore()
 })
-afterEach(() => opened.close())
 
 const done = handlerOf('shell', async () => null)
 const never = handlerOf(

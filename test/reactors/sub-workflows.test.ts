@@ -1,18 +1,15 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import type { EventStore } from '../../src/ports/event-store.ts'
 import { StageFailure } from '../../src/ports/handler.ts'
 import { handlerOf, startEngine, told } from '../support/engine.ts'
 import { cancel, stage, workflow } from '../support/executions.ts'
-import { openStore } from '../support/stores.ts'
+import { freshStore } from '../support/stores.ts'
 import { calling, childOfRun, childrenOf, ends, only, reaches, register, retire } from '../support/sub-workflows.ts'
 
-let opened: Awaited<ReturnType<typeof openStore>>
 let store: EventStore
 beforeEach(async () => {
-  opened = await openStore()
-  store = opened.store
+  store = await freshStore()
 })
-afterEach(() => opened.close())
 
 const done = handlerOf('shell', async ({ input }) => input)
 /** Runs until it is asked to stop, or until a test lets it go. */
