@@ -6,6 +6,7 @@ import type { ControlCommand } from './commands.ts'
 import { Draft } from './draft.ts'
 import type { ExecutionEvent } from './events.ts'
 import { findStage, requireGoing, requireOpen } from './find.ts'
+import { requireInput } from './given-input.ts'
 import { abandon as giveUp } from './recover.ts'
 import { type Execution, isOpen, type OpenExecution, type StageState } from './state.ts'
 
@@ -66,6 +67,7 @@ function announce(draft: Draft, index: number, stage: StageState, command: Of<'R
   const attempt = nextAttempt(draft.state, index, stage)
   const reopens = stage.status === 'failed' ? skippedBecauseOf(draft, index) : []
   const changed = changedInput(draft, index, command.with)
+  if (changed !== undefined) requireInput(draft, index, changed)
   draft.emit({
     type: 'StageRetried',
     data: {

@@ -39,6 +39,16 @@ export function stageFaults(id: string, stage: Members, around: Surroundings): r
   ]
 }
 
+/** What is wrong with a `with` that is to take the place of a stage's in a run; pointers begin at `/with`. */
+export function inputFaults(
+  { id, uses, with: given, axes }: { id: string; uses: string; with: Members; axes: readonly string[] },
+  graph: WorkflowGraph,
+): readonly Fault[] {
+  const around = { workflow: {}, ids: new Set(graph.ids), graph }
+  const stage = { uses, with: given }
+  return [...withFaults(stage, ['with']), ...valueFaults(id, withOf(stage), ['with'], around, { axes })]
+}
+
 function withFaults(stage: Members, at: readonly string[]): readonly Fault[] {
   if (!isBuiltin(stage.uses) || (stage.with !== undefined && !isMembers(stage.with))) return []
   return faultsBySchema(writtenInputs[stage.uses], isMembers(stage.with) ? stage.with : {}, at)
