@@ -210,7 +210,7 @@ export const toEvent = (event: RecordedEvent): z.input<typeof eventSchema> => {
     metadata,
   }
 }
-export const toControlled = (controlled: Controlled) => placed(controlled)
+export const toControlled = ({ id, revision, position }: Controlled) => placed({ id, revision, position })
 export const toGraph = (graph: ExecutionGraph) => placed(graph)
 /** A page of workflows leaves the documents out: each can be as large as a body may be. */
 export const toWorkflows = ({ items, nextCursor }: Page<WorkflowView>) => ({

@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import type { ExecutionCommand } from '../domain/execution/commands.ts'
 import { executionDecider } from '../domain/execution/decide.ts'
-import { executionStream } from '../domain/execution/events.ts'
-import type { Json } from '../domain/message.ts'
+import { type ExecutionEvent, executionStream } from '../domain/execution/events.ts'
+import type { Json, RecordedEvent } from '../domain/message.ts'
 import { Rejected } from '../domain/rejected.ts'
 import type { EventStore } from '../ports/event-store.ts'
 import { type Caller, contextOf } from './caller.ts'
-import { derivedId } from './fingerprint.ts'
+import { derivedId, fingerprint } from './fingerprint.ts'
 import type { Handle } from './handle.ts'
 import { newId } from './new-id.ts'
 
@@ -31,18 +31,16 @@ export type RetryStageBody = z.infer<typeof retryStageBody>
 export const MAX_PAYLOAD_BYTES = 262_144
 
 export type Controlled = { readonly id: string; readonly revision: number; readonly position: number }
+/** `added` is false for an exact repeat. */
+type Done = Controlled & { readonly added: boolean }
 
 /** What people may do to a run that is there, in the caller's namespace. */
 export function createControlExecution({ handle, store }: { handle: Handle; store: EventStore }) {
-  const control = async (
-    caller: Caller,
-    id: string,
-    command: (at: string) => ExecutionCommand,
-  ): Promise<Controlled> => {
+  const control = async (caller: Caller, id: string, command: (at: string) => ExecutionCommand): Promise<Done> => {
     await requireExecution(store, caller.namespace, id)
     const context = contextOf(caller, id)
-    const { revision, position } = await handle(executionDecider, executionStream(id), command(context.at), context)
-    return { id, revision, position }
+    const done = await handle(executionDecider, executionStream(id), command(context.at), context)
+    return { id, revision: done.revision, position: done.position, added: done.events.length > 0 }
   }
   const because = ({ reason = 'no reason given' }: ReasonBody) => reason
   const answer =
@@ -65,12 +63,20 @@ export function createControlExecution({ handle, store }: { handle: Handle; stor
     resume: (caller: Caller, id: string, body: ReasonBody) =>
       control(caller, id, (at) => ({ type: 'ResumeExecution', reason: because(body), at })),
     /** Gives a signal to the stage that waits for it, or keeps it for one that will. A repeated key is one signal. */
-    async signal(caller: Caller, id: string, name: string, payload: Json, idempotencyKey?: string) {
+    async signal(
+      caller: Caller,
+      id: string,
+      name: string,
+      payload: Json,
+      idempotencyKey?: string,
+    ): Promise<Controlled> {
       const bytes = Buffer.byteLength(JSON.stringify(payload))
       if (bytes > MAX_PAYLOAD_BYTES)
         throw new Rejected('EVENT_TOO_LARGE', `the payload has ${bytes} bytes, the limit is ${MAX_PAYLOAD_BYTES}`)
       const signal = idempotencyKey === undefined ? newId() : derivedId(['signal', id, name, idempotencyKey])
-      return control(caller, id, (at) => ({ type: 'ReceiveSignal', id: signal, name, payload, at }))
+      const done = await control(caller, id, (at) => ({ type: 'ReceiveSignal', id: signal, name, payload, at }))
+      if (!done.added) await requireSamePayload(store, id, signal, payload)
+      return done
     },
     approve: answer('ApproveStage'),
     reject: answer('RejectStage'),
@@ -91,6 +97,15 @@ type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> }
 /** Without the members that are there and undefined, which an event would not have. */
 const defined = <T extends object>(body: T): Defined<T> =>
   Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as Defined<T>
+
+/** @throws Rejected IDEMPOTENCY_KEY_REUSED where the signal that the run has received was another one */
+async function requireSamePayload(store: EventStore, id: string, signal: string, payload: Json): Promise<void> {
+  const print = fingerprint(payload)
+  for await (const events of store.readStream(executionStream(id)))
+    for (const { type, data } of events as readonly RecordedEvent<ExecutionEvent>[])
+      if (type === 'SignalReceived' && data.id === signal && fingerprint(data.payload) !== print)
+        throw new Rejected('IDEMPOTENCY_KEY_REUSED', 'this idempotency key sent another payload; use a new key')
+}
 
 /** @throws Rejected EXECUTION_UNKNOWN, also where the run is another namespace's: its existence is not told */
 export async function requireExecution(store: EventStore, namespace: string, id: string): Promise<void> {
