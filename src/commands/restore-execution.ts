@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { executionDecider } from '../domain/execution/decide.ts'
 import { type ExecutionEvent, type ExecutionEventOf, executionStream } from '../domain/execution/events.ts'
 import { type Origin, type Overrides, restore, revisionAt } from '../domain/execution/restore.ts'
-import type { Execution } from '../domain/execution/state.ts'
+import { type Execution, isOpen } from '../domain/execution/state.ts'
 import type { Json } from '../domain/message.ts'
 import { Rejected } from '../domain/rejected.ts'
 import { upcast } from '../domain/upcast.ts'
@@ -116,8 +116,9 @@ export function createRestoreExecution({ handle, store }: { handle: Handle; stor
 
 function requireInput(chosen: WorkflowVersion | undefined, input: Json): void {
   const faults = chosen?.inputSchema ? compileInputSchema(chosen.inputSchema)(input) : []
-  if (faults.length > 0)
-    throw new Rejected('INPUT_INVALID', `the input does not fit version ${chosen?.version}`, faults)
+  const placed = faults.map((fault) => ({ ...fault, pointer: `/overrides${fault.pointer}` }))
+  if (placed.length > 0)
+    throw new Rejected('INPUT_INVALID', `the input does not fit version ${chosen?.version}`, placed)
 }
 
 /** @throws Rejected EXECUTION_UNKNOWN, also where the run is another namespace's */
@@ -131,9 +132,14 @@ async function eventsOf(store: EventStore, namespace: string, id: string): Promi
   throw new Rejected('EXECUTION_UNKNOWN', `there is no execution ${id} in namespace ${namespace}`)
 }
 
+/** That a run has ended changes nothing of its stages, and would hide what they could still have taken. */
 function fold(events: readonly ExecutionEvent[]): Origin {
-  const state = events.reduce<Execution>(executionDecider.evolve, executionDecider.initialState)
-  if (state.status === 'none') throw new Error('a stream of events folds to a run')
+  let state: Execution = executionDecider.initialState
+  for (const event of events) {
+    const next = executionDecider.evolve(state, event)
+    if (isOpen(next)) state = next
+  }
+  if (!isOpen(state)) throw new Error('a stream of events folds to a run')
   const generated = events.filter(
     (event): event is ExecutionEventOf<'StagesGenerated'> => event.type === 'StagesGenerated',
   )
