@@ -7,6 +7,8 @@ import type { ExecutionEvent, ParentStage, StageError } from '../domain/executio
 import { executionStream } from '../domain/execution/events.ts'
 import type { Execution } from '../domain/execution/state.ts'
 import type { Json, RecordedEvent } from '../domain/message.ts'
+import { upcast } from '../domain/upcast.ts'
+import { resolvedInputs } from '../domain/workflow/builtin-inputs.ts'
 import { Rejected } from '../domain/rejected.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { EventStore } from '../ports/event-store.ts'
@@ -27,13 +29,6 @@ export type SubWorkflow = {
 const MAX_DEPTH = 8
 
 /** `with`, its expressions resolved. `abandon` lets the run go on when the stage is stopped. */
-const subWorkflowInput = z.strictObject({
-  workflow: z.string().min(1).max(63),
-  version: z.int().min(1).optional(),
-  input: z.json().optional(),
-  onCancel: z.enum(['cancel', 'abandon']).optional(),
-})
-
 type Parts = { readonly handle: Handle; readonly store: EventStore; readonly clock: Clock }
 
 /** Each of these may be done again: what has been done already adds no event. */
@@ -47,7 +42,7 @@ export function createSubWorkflows({ handle, store, clock }: Parts) {
   })
   const eventAt = async (executionId: string, revision: number): Promise<RecordedEvent<ExecutionEvent>> => {
     for await (const [event] of store.readStream(executionStream(executionId), { from: revision, limit: 1 }))
-      if (event) return event as RecordedEvent<ExecutionEvent>
+      if (event) return upcast(event as RecordedEvent<ExecutionEvent>)
     throw new Error(`the run ${executionId} has no event ${revision}`)
   }
   const load = async (id: string) => (await handle.load(executionDecider, executionStream(id))).state
@@ -137,22 +132,23 @@ async function begin(
   const { called, parent, input, context } = start
   if (parent.status === 'none') throw new Error(`there is no run ${called.executionId}`)
   const { namespace, executionId, stage, attempt } = called
-  const { labels, priority } = parent.run
+  const { priority } = parent.run
   const depth = (parent.run.parent?.depth ?? 0) + 1
   if (depth > MAX_DEPTH)
     return refusal(
       'SUB_WORKFLOW_TOO_DEEP',
       `a run can be ${MAX_DEPTH} levels below another, this would be level ${depth}`,
     )
-  const { data: asked, error } = subWorkflowInput.safeParse(input)
+  const { data: asked, error } = resolvedInputs.workflow.safeParse(input)
   if (asked === undefined) {
     const said = error.issues.map(({ path, message }) => [...path, message].join(': '))
     return refusal('INPUT_INVALID', `with: ${said.join('; ')}`)
   }
   try {
-    const chosen = await chooseVersion(handle, namespace, { ...asked })
+    const chosen = await chooseVersion(handle, namespace, asked)
     const child = childOf(called)
     const trigger = { kind: 'workflow', by: `execution:${executionId}` } as const
+    const labels = { ...chosen.definition.labels, ...parent.run.labels }
     const about = { namespace, executionId: child, labels, priority, trigger, fingerprint: '', at: context.at }
     const command = {
       type: 'StartExecution',

@@ -14,6 +14,7 @@ import { createServer, type Limits, type ServerOptions } from '../../src/api/ser
 import { createApp } from '../../src/app.ts'
 import { newId } from '../../src/commands/new-id.ts'
 import { executionStream } from '../../src/domain/execution/events.ts'
+import type { Clock } from '../../src/ports/clock.ts'
 import { type EventStore, START } from '../../src/ports/event-store.ts'
 import { type Handler, StageFailure } from '../../src/ports/handler.ts'
 import { startProjector } from '../../src/projections/start.ts'
@@ -42,15 +43,16 @@ export async function build(
   options: {
     limits?: Partial<Limits>
     projecting?: boolean
-    /** Besides those for tests. */
-    handlers?: readonly Handler[]
     queries?: (real: Queries) => Queries
     ready?: ServerOptions['ready']
+    clock?: Clock
+    /** Besides those that every test has. */
+    handlers?: readonly Handler[]
   } = {},
 ): Promise<Built> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-api-'))
   const store = await EmbeddedEventStore.open(join(folder, 'log'))
-  const clock = systemClock
+  const clock = options.clock ?? systemClock
   const ports = {
     store,
     clock,
@@ -69,12 +71,8 @@ export async function build(
     options.projecting === false ? undefined : startProjector({ store, pool, logger: silent, signal: stop.signal })
   const reactors = app.startReactors()
   await reactors.ready
-  const worker = app.startWorker({
-    id: newId(),
-    handlers: handlersWith(options.handlers),
-    queues: ['default'],
-    concurrency: 4,
-  })
+  const handlers = new Map([echo, flaky, forever, ...(options.handlers ?? [])].map((one) => [one.name, one]))
+  const worker = app.startWorker({ id: newId(), handlers, queues: ['default'], concurrency: 16 })
   const server = createServer(app, {
     logger: silent,
     ready: options.ready ?? (async () => ({ ok: true, checks: { readModels: true } })),
@@ -125,8 +123,6 @@ const forever: Handler = {
   name: 'forever',
   run: ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(null), { once: true })),
 }
-const handlersWith = (more: readonly Handler[] = []) =>
-  new Map([echo, flaky, forever, ...more].map((handler) => [handler.name, handler]))
 
 async function waitFor(store: EventStore, stream: string, type: RegExp): Promise<void> {
   const found = new AbortController()
