@@ -121,6 +121,18 @@ export const logsQuery = z.strictObject({
 
 export const defaultLimit = DEFAULT_LIMIT
 
+/** Of every command. */
+export const actorHeaders = z.looseObject({
+  'millrace-actor': z
+    .string()
+    .regex(
+      /^[a-zA-Z0-9][a-zA-Z0-9._@-]{0,63}$/,
+      'expected a name of at most 64 letters, digits, dots, hyphens, @ and _',
+    )
+    .optional()
+    .meta({ description: 'Who asks, as events, approvals and the audit have it; `local` where it is left out.' }),
+})
+
 export const idempotencyHeaders = z.looseObject({
   'idempotency-key': z
     .string()

@@ -30,6 +30,8 @@ const statusOfRejection = {
   EVENT_TOO_LARGE: 413,
 } as const satisfies Record<RejectionCode, number>
 
+export const statusOf = (code: RejectionCode): number => statusOfRejection[code]
+
 /** What goes wrong before a command or a query is reached, or around it. */
 const requestProblems = {
   REQUEST_INVALID: 400,

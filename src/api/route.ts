@@ -7,7 +7,8 @@ import type { Caller } from '../commands/caller.ts'
 import { Rejected, type RejectionCode } from '../domain/rejected.ts'
 import type { PageRequest } from '../queries/queries.ts'
 import { bodyTypes } from './bodies.ts'
-import { problemSchema, RequestProblem } from './problems.ts'
+import { actorHeaders } from './parameters.ts'
+import { problemSchema, RequestProblem, statusOf } from './problems.ts'
 
 export type Shape = {
   readonly summary: string
@@ -26,8 +27,8 @@ export type Shape = {
   readonly produces?: string
   /** Not counted against the rate limit: what watches the process must get through. */
   readonly unlimited?: boolean
-  /** Statuses of errors besides those that every route has. */
-  readonly errors?: readonly number[]
+  /** What may be refused, or its status, besides what every route has. */
+  readonly errors?: readonly (number | RejectionCode)[]
 }
 
 type Output<T> = T extends z.ZodType ? z.output<T> : unknown
@@ -71,24 +72,15 @@ const asksFor = ({ headers }: FastifyRequest, type: string): boolean =>
 
 const traceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
 
-const actorName = /^[a-zA-Z0-9][a-zA-Z0-9._@-]{0,63}$/
-
 /**
  * Until there is authentication everybody is the local user, or whom they say they are: whoever reaches the loopback address
  * is trusted. W3C: a trace context that is not valid is left out.
  */
 function callerOf({ clock }: App, { params, headers }: FastifyRequest): Caller {
-  const said = headers['millrace-actor']
-  if (said !== undefined && (typeof said !== 'string' || !actorName.test(said)))
-    throw new RequestProblem(
-      'REQUEST_INVALID',
-      'Millrace-Actor is a name of at most 64 letters, digits, dots, hyphens, @ and _',
-    )
-
+  const { 'millrace-actor': said = 'local', traceparent: trace } = headers
   const { namespace = '' } = (params ?? {}) as { namespace?: string }
-  const trace = headers.traceparent
   const traced = typeof trace === 'string' && traceparent.test(trace) ? { traceparent: trace } : {}
-  return { namespace, actor: `user:${said ?? 'local'}`, nowMs: clock.now(), ...traced }
+  return { namespace, actor: `user:${said}`, nowMs: clock.now(), ...traced }
 }
 
 /** The route as fastify takes it. */
@@ -109,21 +101,28 @@ const withBody = [403, 408, 413, 415, 422]
 
 function schemaOf(shape: Shape) {
   const { summary, description, tag, params, query, headers, body, answers, errors = [] } = shape
-  const failures = new Set([...everywhere, ...(body ? withBody : []), ...(params ? [404] : []), ...errors])
-  const problem = { content: { 'application/problem+json': { schema: problemSchema } } }
+  const usual = [...everywhere, ...(body ? withBody : []), ...(params ? [404] : [])]
+  const failures = new Set([...usual, ...errors.map((error) => (typeof error === 'number' ? error : statusOf(error)))])
   return {
     summary,
     ...(description ? { description } : {}),
     tags: [tag],
     ...(params ? { params } : {}),
     querystring: query ?? z.strictObject({}),
-    ...(headers ? { headers } : {}),
+    ...(body ? { headers: actorHeaders.extend(headers?.shape ?? {}) } : headers ? { headers } : {}),
     ...(body ? { body, consumes: bodyTypes } : {}),
     response: {
       ...Object.fromEntries(Object.entries(answers).map(([status, schema]) => [status, documented(schema, shape)])),
-      ...Object.fromEntries([...failures].sort().map((status) => [status, { description: 'Problem', ...problem }])),
+      ...Object.fromEntries([...failures].sort().map((status) => [status, problemOf(status, errors)])),
     },
   }
+}
+
+/** The codes that are the route's own stand in the description; those that any request can get stand with the problem. */
+function problemOf(status: number, errors: NonNullable<Shape['errors']>) {
+  const codes = errors.filter((error) => typeof error !== 'number' && statusOf(error) === status)
+  const description = codes.length === 0 ? 'Problem' : `Problem: ${codes.join(', ')}`
+  return { description, content: { 'application/problem+json': { schema: problemSchema } } }
 }
 
 const documented = (schema: z.ZodType, { alternative, produces = 'application/json' }: Shape) => ({

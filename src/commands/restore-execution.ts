@@ -77,11 +77,10 @@ export function createRestoreExecution({ handle, store }: { handle: Handle; stor
     const from = fold(events.slice(0, revision + 1))
     const { run } = from.state
     const { input: newInput, version, stages = {} } = body.overrides ?? {}
-    const chosen =
-      version === undefined && newInput === undefined ? undefined : await versionOf(namespace, run, version)
+    const chosen = await versionOf(namespace, run, version)
     const input = newInput ?? run.input
-    requireInput(chosen, input)
-    const base = version === undefined ? undefined : chosen?.definition
+    if (version !== undefined || newInput !== undefined) requireInput(chosen, input)
+    const base = version === undefined ? undefined : chosen.definition
     const { definition, restored } = restore(from, base, stages as Overrides)
     const context = contextOf(caller, id)
     const { position, events: written } = await handle(
@@ -108,17 +107,17 @@ export function createRestoreExecution({ handle, store }: { handle: Handle; stor
     return written.length > 0 ? { id, position } : repeatedStart(store, undefined, print, id)
   }
 
+  /** @throws Rejected where none of its versions may start, as of a workflow that is retired */
   async function versionOf(namespace: string, run: Origin['state']['run'], version = run.version) {
     const { state } = await handle.load(workflowDecider, workflowStream(namespace, run.workflow))
     return versionToRun(state, version)
   }
 }
 
-function requireInput(chosen: WorkflowVersion | undefined, input: Json): void {
-  const faults = chosen?.inputSchema ? compileInputSchema(chosen.inputSchema)(input) : []
+function requireInput({ inputSchema, version }: WorkflowVersion, input: Json): void {
+  const faults = inputSchema ? compileInputSchema(inputSchema)(input) : []
   const placed = faults.map((fault) => ({ ...fault, pointer: `/overrides${fault.pointer}` }))
-  if (placed.length > 0)
-    throw new Rejected('INPUT_INVALID', `the input does not fit version ${chosen?.version}`, placed)
+  if (placed.length > 0) throw new Rejected('INPUT_INVALID', `the input does not fit version ${version}`, placed)
 }
 
 /** @throws Rejected EXECUTION_UNKNOWN, also where the run is another namespace's */

@@ -10,7 +10,8 @@ type Operation = {
   summary?: string
   tags?: string[]
   requestBody?: { content: Record<string, unknown> }
-  responses: Record<string, { content?: Record<string, unknown> }>
+  parameters?: { name: string }[]
+  responses: Record<string, { description?: string; content?: Record<string, unknown> }>
 }
 type OpenApi = { paths: Record<string, Record<string, Operation>>; components: { schemas: Record<string, unknown> } }
 
@@ -47,7 +48,7 @@ const ofTheApi = () => routes.filter(({ url }) => !url.startsWith('/docs'))
 describe('OpenAPI', () => {
   test('every route is described, with what it answers and every error as a problem', async () => {
     const { paths } = await described()
-    expect(ofTheApi().length).toBeGreaterThanOrEqual(21)
+    expect(ofTheApi().length).toBeGreaterThanOrEqual(29)
     for (const { method, url } of ofTheApi()) {
       const operation = paths[url.replace(/:([a-z]+)/gi, '{$1}')]?.[method.toLowerCase()]
       expect(operation, `${method} ${url}`).toMatchObject({ summary: expect.any(String), tags: [expect.any(String)] })
@@ -59,6 +60,21 @@ describe('OpenAPI', () => {
       for (const status of statuses.filter((status) => Number(status) >= 400))
         expect(Object.keys(responses[status]?.content ?? {})).toEqual(['application/problem+json'])
     }
+  })
+
+  test('every command says who may ask, and those about runs what may be refused, by code', async () => {
+    const { paths } = await described()
+    for (const { method, url } of ofTheApi().filter((route) => route.method !== 'GET')) {
+      const { parameters = [], responses } = paths[url.replace(/:([a-z]+)/gi, '{$1}')]![method.toLowerCase()]!
+      expect(
+        parameters.map(({ name }) => name),
+        url,
+      ).toContain('millrace-actor')
+      if (url.includes('/:id/')) expect(responses['404']?.description, url).toContain('EXECUTION_UNKNOWN')
+      if (url.includes('/:stage/')) expect(responses['409']?.description, url).toMatch(/STAGE_NOT_\w+/)
+    }
+    const restore = paths['/v1/{namespace}/executions/{id}/restore']!.post!.responses
+    expect(restore['422']?.description).toContain('RESTORE_IMPOSSIBLE')
   })
 
   test('every reference leads somewhere', async () => {

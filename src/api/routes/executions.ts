@@ -2,6 +2,7 @@ import type { App } from '../../app.ts'
 import { reasonBody } from '../../commands/control-execution.ts'
 import { restoreExecutionBody } from '../../commands/restore-execution.ts'
 import { startExecutionBody } from '../../commands/start-execution.ts'
+import type { RejectionCode } from '../../domain/rejected.ts'
 import { createExecutionGraph } from '../../queries/graph.ts'
 import {
   controlledSchema,
@@ -35,6 +36,14 @@ import { NDJSON, streamHistory } from '../streams.ts'
 
 const tag = 'Executions'
 const unknown = 'EXECUTION_UNKNOWN'
+const startErrors = [
+  'WORKFLOW_UNKNOWN',
+  'WORKFLOW_VERSION_UNKNOWN',
+  'WORKFLOW_RETIRED',
+  'INPUT_INVALID',
+  'IDEMPOTENCY_KEY_REUSED',
+  'EVENT_TOO_LARGE',
+] as const
 
 /** That the input is JSON was seen when the body was parsed; what it must be like the workflow says. */
 const startBody = startExecutionBody.extend({ input: json.optional() })
@@ -42,16 +51,22 @@ const restoreBody = restoreExecutionBody
 
 export function executionRoutes({ commands, queries, history }: App) {
   const graphOf = createExecutionGraph(history)
-  const control = (summary: string, command: typeof commands.control.cancel) =>
+  const control = (
+    summary: string,
+    description: string,
+    command: typeof commands.control.cancel,
+    errors: readonly RejectionCode[] = [],
+  ) =>
     route(
       {
         tag,
         summary,
+        description,
         params: executionParams,
         body: reasonBody,
         bodyOptional: true,
         answers: { 202: controlledSchema },
-        errors: [409],
+        errors: [unknown, 'EXECUTION_ALREADY_ENDED', ...errors],
       },
       async ({ caller, params, body }) => toControlled(await command(caller, params.id, body)),
     )
@@ -64,7 +79,7 @@ export function executionRoutes({ commands, queries, history }: App) {
         headers: idempotencyHeaders,
         body: startBody,
         answers: { 202: startedSchema },
-        errors: [409],
+        errors: startErrors,
       },
       async ({ caller, body, headers }) => {
         const { id, position } = await commands.startExecution(caller, body, headers['idempotency-key'])
@@ -72,21 +87,40 @@ export function executionRoutes({ commands, queries, history }: App) {
       },
     ),
 
-    cancel: control('Ask a run to end', commands.control.cancel),
-    pause: control('Start nothing new of a run; what runs finishes', commands.control.pause),
-    resume: control('Let a paused run go on', commands.control.resume),
+    cancel: control(
+      'Ask a run to end',
+      'What runs is asked to stop and gets its grace period; the run is `cancelling` until then.',
+      commands.control.cancel,
+    ),
+    pause: control(
+      'Start nothing new of a run; what runs finishes',
+      'The time of the run stands still. Timers, approvals and signals still end what waits for them.',
+      commands.control.pause,
+      ['EXECUTION_CANCELLING'],
+    ),
+    resume: control('Let a paused run go on', 'What became ready meanwhile starts now.', commands.control.resume, [
+      'EXECUTION_CANCELLING',
+    ]),
 
     signal: route(
       {
         tag,
         summary: 'Send a signal to a run, with any JSON as its payload',
-        description: 'A stage that waits for it completes with the payload; a signal that comes early is kept.',
+        description:
+          'A stage that waits for it completes with the payload; a signal that comes early is kept. The payload has at most 256 KiB.',
         params: signalParams,
         headers: idempotencyHeaders,
         body: json,
         bodyOptional: true,
         answers: { 202: controlledSchema },
-        errors: [409],
+        errors: [
+          unknown,
+          'EXECUTION_ALREADY_ENDED',
+          'EXECUTION_CANCELLING',
+          'SIGNALS_FULL',
+          'IDEMPOTENCY_KEY_REUSED',
+          'EVENT_TOO_LARGE',
+        ],
       },
       async ({ caller, params: { id, name }, body, headers }) =>
         toControlled(await commands.control.signal(caller, id, name, body, headers['idempotency-key'])),
@@ -96,13 +130,14 @@ export function executionRoutes({ commands, queries, history }: App) {
       {
         tag,
         summary: 'Start a run that goes on from this one, at any of its events or checkpoints',
-        description: 'What had completed there stays completed and does not run again. This run stays as it is.',
+        description:
+          'What had completed there stays completed and does not run again, unless it was undone since. This run stays as it is.',
         params: executionParams,
         headers: idempotencyHeaders,
         body: restoreBody,
         bodyOptional: true,
         answers: { 202: startedSchema },
-        errors: [409],
+        errors: [unknown, 'RESTORE_IMPOSSIBLE', ...startErrors],
       },
       async ({ caller, params, body, headers }) => {
         const { id, position } = await commands.restoreExecution(caller, params.id, body, headers['idempotency-key'])

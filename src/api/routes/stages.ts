@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { App } from '../../app.ts'
 import type { Caller } from '../../commands/caller.ts'
 import { answerBody, type Controlled, reasonBody, retryStageBody } from '../../commands/control-execution.ts'
+import type { RejectionCode } from '../../domain/rejected.ts'
 import type { LogLine } from '../../ports/stage-logs.ts'
 import { controlledSchema, logsSchema, toControlled, toLogs } from '../answers.ts'
 import { defaultLimit, logsQuery, stageParams } from '../parameters.ts'
@@ -19,6 +20,8 @@ export function stageRoutes({ commands, history, stageLogs }: App) {
 
   const control = <B extends z.ZodObject>(
     summary: string,
+    description: string,
+    errors: readonly RejectionCode[],
     body: B,
     command: (caller: Caller, id: string, stage: string, body: z.output<B>) => Promise<Controlled>,
   ) =>
@@ -26,11 +29,12 @@ export function stageRoutes({ commands, history, stageLogs }: App) {
       {
         tag,
         summary,
+        description,
         params: stageParams,
         body,
         bodyOptional: true,
         answers: { 202: controlledSchema },
-        errors: [403, 409],
+        errors: ['EXECUTION_UNKNOWN', 'STAGE_UNKNOWN', 'EXECUTION_ALREADY_ENDED', 'EXECUTION_CANCELLING', ...errors],
       },
       async ({ caller, params: { id, stage }, body: given }) =>
         toControlled(await command(caller, id, stage, given as z.output<B>)),
@@ -38,14 +42,40 @@ export function stageRoutes({ commands, history, stageLogs }: App) {
 
   return {
     retry: control(
-      'Start the next attempt of a stage that failed, or waits to be retried, at once; with other input where it is given',
+      'Start the next attempt of a stage that failed, or waits to be retried, at once',
+      "Members of `with` take the place of the stage's own, in this attempt and those after it; its siblings stay as they are.",
+      ['STAGE_NOT_RETRYABLE', 'INPUT_INVALID'],
       retryStageBody,
       commands.control.retryStage,
     ),
-    skip: control('Pass a stage over; those that need it go on', reasonBody, commands.control.skipStage),
-    fail: control('Give up a stage that failed and waits for a decision', reasonBody, commands.control.failStage),
-    approve: control('Approve what a stage waits for', answerBody, commands.control.approve),
-    reject: control('Reject what a stage waits for', answerBody, commands.control.reject),
+    skip: control(
+      'Pass a stage over that has not begun, or waits',
+      'Those that need it go on as though it had succeeded.',
+      ['STAGE_NOT_SKIPPABLE'],
+      reasonBody,
+      commands.control.skipStage,
+    ),
+    fail: control(
+      'Give up a stage that failed and waits for a decision',
+      'What follows is what follows from any failure of the stage.',
+      ['STAGE_NOT_WAITING'],
+      reasonBody,
+      commands.control.failStage,
+    ),
+    approve: control(
+      'Approve what a stage waits for',
+      'Once a person, by one of its approvers; the stage completes when as many as it requires have.',
+      ['APPROVER_NOT_ALLOWED', 'STAGE_NOT_WAITING'],
+      answerBody,
+      commands.control.approve,
+    ),
+    reject: control(
+      'Reject what a stage waits for',
+      'The stage fails with APPROVAL_REJECTED and is not tried again.',
+      ['APPROVER_NOT_ALLOWED', 'STAGE_NOT_WAITING'],
+      answerBody,
+      commands.control.reject,
+    ),
 
     logs: route(
       {
