@@ -1,5 +1,3 @@
-// Runs that do the work of a stage of another run.
-import { z } from 'zod'
 import { boundedText } from '../domain/bounded-text.ts'
 import type { StageReport } from '../domain/execution/commands.ts'
 import { executionDecider } from '../domain/execution/decide.ts'
@@ -7,9 +5,9 @@ import type { ExecutionEvent, ParentStage, StageError } from '../domain/executio
 import { executionStream } from '../domain/execution/events.ts'
 import type { Execution } from '../domain/execution/state.ts'
 import type { Json, RecordedEvent } from '../domain/message.ts'
+import { Rejected } from '../domain/rejected.ts'
 import { upcast } from '../domain/upcast.ts'
 import { resolvedInputs } from '../domain/workflow/builtin-inputs.ts'
-import { Rejected } from '../domain/rejected.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { EventStore } from '../ports/event-store.ts'
 import { takeReport } from './advance-execution.ts'
