@@ -71,7 +71,12 @@ export function eventsOf(definition: CompiledWorkflow, run: RecordedRun, version
   const about = { executionId, namespace: 'default', workflow, version, definition, input: {}, labels: {}, priority: 0 }
   const first: ExecutionEvent = {
     type: 'ExecutionStarted',
-    data: { ...about, trigger: { kind: 'api', by: 'user:ada' }, fingerprint: '' },
+    data: {
+      ...about,
+      trigger: { kind: 'api', by: 'user:ada' },
+      fingerprint: '',
+      timeoutAt: new Date(run.startedMs + definition.timeoutMs).toISOString(),
+    },
   }
   const between = [...run.stages].flatMap(([id, stage]) => stageEvents(id, stage)).toSorted((a, b) => a.atMs - b.atMs)
   const last: ExecutionEvent =
