@@ -7,6 +7,7 @@ import { failureClass } from '../domain/workflow/failure-schema.ts'
 import type { LogLine } from '../ports/stage-logs.ts'
 import type { ExecutionGraph } from '../queries/graph.ts'
 import type { ExecutionSummary, ExecutionView, Page, ProjectionView, WorkflowView } from '../queries/queries.ts'
+import type { RunDiff } from '../queries/time-travel.ts'
 
 const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })
 const revision = z.string().meta({ description: 'A place in the stream, from 0.', examples: ['12'] })
@@ -124,8 +125,26 @@ const stageSchema = z.object({
   finishedAt: time.optional(),
   output: json.optional(),
   error: stageError.optional(),
-  waiting: z.object({ for: z.string(), until: time.optional() }).optional(),
+  waiting: z
+    .object({
+      for: z.enum(['timer', 'retry', 'approval', 'signal', 'person']),
+      until: time.optional(),
+      approvers: z
+        .array(z.string())
+        .readonly()
+        .optional()
+        .meta({ description: 'Who may grant it; anybody where it is empty.' }),
+      required: z.int().optional().meta({ description: 'How many have to grant it.' }),
+      granted: z.array(z.string()).readonly().optional().meta({ description: 'Who has granted it.' }),
+      signal: z.string().optional().meta({ description: 'Name of the signal.' }),
+    })
+    .optional(),
   reason: z.string().optional(),
+  checkpoint: z
+    .object({ attempt: z.int(), sequence: z.int() })
+    .optional()
+    .meta({ description: 'The latest state that it saved; both are 0 where that was in the run restored from.' }),
+  parent: z.string().optional().meta({ description: 'The stage that generated it.' }),
 })
 
 const executionSummary = z.object({
@@ -137,14 +156,53 @@ const executionSummary = z.object({
   labels: z.record(z.string(), z.string()),
   priority: z.int(),
   error: z.object({ code: z.string(), message: z.string(), stages: ids }).optional(),
+  restoredFrom: z
+    .object({ executionId: z.string(), revision })
+    .optional()
+    .meta({ description: 'The run, and the place in its stream, that this one goes on from.' }),
+  parent: z
+    .object({ executionId: z.string(), stage: z.string(), attempt: z.int(), depth: z.int() })
+    .optional()
+    .meta({ description: 'The stage of another run that this run does the work of.' }),
   startedAt: time,
   finishedAt: time.optional(),
   revision,
   position,
 })
 export const executionSchema = executionSummary
-  .extend({ input: json, stages: z.record(z.string(), stageSchema) })
+  .extend({ input: json, output: json.optional(), stages: z.record(z.string(), stageSchema) })
   .meta({ id: 'Execution' })
+const timerSchema = z.object({
+  does: z.enum(['time-out-execution', 'time-out-stage', 'retry', 'wake']),
+  stage: z.string().optional(),
+  attempt: z.int().optional(),
+  dueAt: time,
+})
+export const stateSchema = executionSchema
+  .extend({
+    variables: z
+      .object({ input: json, execution: json, stages: json })
+      .optional()
+      .meta({ description: 'What expressions could read.' }),
+    timers: z.array(timerSchema).readonly().optional().meta({ description: 'Timers that were set, the next first.' }),
+  })
+  .meta({ id: 'ExecutionState' })
+export const diffSchema = z
+  .object({
+    from: revision,
+    to: revision,
+    changes: z
+      .array(
+        z.object({
+          path: z.string().meta({ description: 'JSON pointer.', examples: ['/stages/build/status'] }),
+          before: json.optional(),
+          after: json.optional(),
+        }),
+      )
+      .readonly(),
+    events: z.object({ count: z.int(), types: z.record(z.string(), z.int()) }),
+  })
+  .meta({ id: 'ExecutionDiff', description: 'A value that was not there is left out on that side.' })
 export const executionsSchema = pageOf(executionSummary).meta({ id: 'Executions' })
 
 const eventSchema = z
@@ -165,7 +223,17 @@ export const historySchema = pageOf(eventSchema).meta({ id: 'History' })
 export const graphSchema = z
   .object({
     nodes: z
-      .array(z.object({ id: z.string(), uses: z.string(), level: z.int(), status: stageStatus, attempt: z.int() }))
+      .array(
+        z.object({
+          id: z.string(),
+          uses: z.string(),
+          level: z.int(),
+          status: stageStatus,
+          attempt: z.int(),
+          parent: z.string().optional().meta({ description: 'The stage that generated it.' }),
+          compensates: z.string().optional().meta({ description: 'The stage that it undoes.' }),
+        }),
+      )
       .readonly(),
     edges: z.array(z.object({ from: z.string(), to: z.string() })).readonly(),
     status: executionSummary.shape.status,
@@ -176,6 +244,31 @@ export const graphSchema = z
 
 const logLine = z.object({ line: z.int(), at: time, stream: z.enum(['stdout', 'stderr', 'log']), text: z.string() })
 export const logsSchema = pageOf(logLine).extend({ attempt: z.int() }).meta({ id: 'StageLogs' })
+
+export const failuresSchema = z
+  .object({
+    items: z
+      .array(
+        z.object({
+          class: z.string().optional(),
+          rule: z.string().optional(),
+          workflow: z.string().optional(),
+          stage: z.string().optional(),
+          failures: z.int().meta({ description: 'Attempts that failed.' }),
+          runs: z.int().meta({ description: 'Runs that they were in.' }),
+          recovered: z.int().meta({ description: 'Those after which a later attempt of the stage completed.' }),
+          byRecovery: z
+            .record(z.string(), z.int())
+            .meta({ description: 'How many led to what.', examples: [{ retry: 3, 'fail-fast': 1 }] }),
+          lastAt: time,
+        }),
+      )
+      .readonly(),
+    more: z.boolean().meta({ description: 'There are other groups, which are smaller.' }),
+    from: time,
+    to: time,
+  })
+  .meta({ id: 'Failures' })
 
 export const projectionsSchema = pageOf(
   z.object({
@@ -196,9 +289,15 @@ const placed = <T extends { readonly revision: number; readonly position: number
   position: String(view.position),
 })
 
-export const toExecution = (view: ExecutionView) => placed(view)
+/** The same for the place that a run was restored from. */
+const restored = <T extends Pick<ExecutionView, 'restoredFrom'>>({ restoredFrom, ...view }: T) => ({
+  ...view,
+  ...(restoredFrom ? { restoredFrom: { ...restoredFrom, revision: String(restoredFrom.revision) } } : {}),
+})
+
+export const toExecution = (view: ExecutionView) => restored(placed(view))
 export const toExecutions = ({ items, nextCursor }: Page<ExecutionSummary>) => ({
-  items: items.map(placed),
+  items: items.map((view) => restored(placed(view))),
   nextCursor,
 })
 export const toEvent = (event: RecordedEvent): z.input<typeof eventSchema> => {
@@ -211,6 +310,7 @@ export const toEvent = (event: RecordedEvent): z.input<typeof eventSchema> => {
   }
 }
 export const toControlled = ({ id, revision, position }: Controlled) => placed({ id, revision, position })
+export const toDiff = (diff: RunDiff) => ({ ...diff, from: String(diff.from), to: String(diff.to) })
 export const toGraph = (graph: ExecutionGraph) => placed(graph)
 /** A page of workflows leaves the documents out: each can be as large as a body may be. */
 export const toWorkflows = ({ items, nextCursor }: Page<WorkflowView>) => ({

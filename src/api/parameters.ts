@@ -12,13 +12,13 @@ const namespace = z
   .meta({ description: 'Namespace; `default` exists from the start.', examples: ['default'] })
 const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/)
 const name = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/)
+/** Stages that a run generates have the values of their combination in the name. */
+const stageName = z.string().regex(/^[a-z][A-Za-z0-9_.-]{0,127}$/)
 
 export const namespaceParams = z.strictObject({ namespace })
 export const workflowParams = z.strictObject({ namespace, name: name.meta({ description: 'Name of the workflow.' }) })
 export const executionParams = z.strictObject({ namespace, id: uuid.meta({ description: 'Id of the execution.' }) })
-/** Stages that were generated are named after the one that generated them, `test.unit`. */
-const stage = z.string().regex(/^[a-z][A-Za-z0-9_.-]{0,254}$/)
-export const stageParams = executionParams.extend({ stage: stage.meta({ description: 'Id of the stage.' }) })
+export const stageParams = executionParams.extend({ stage: stageName.meta({ description: 'Id of the stage.' }) })
 export const signalParams = executionParams.extend({
   name: z.string().regex(signalNamePattern).meta({ description: 'Name of the signal.' }),
 })
@@ -92,12 +92,63 @@ export const adviceQuery = z.strictObject({
       description: `How many of the newest ended runs to look at, at most ${MAX_RUNS}; ${DEFAULT_RUNS} where it is left out.`,
     }),
 })
+/** A list in one parameter, `a,b`: at most three different members of `of`. */
+const listOf = <const T extends string>(of: readonly T[]) =>
+  z
+    .string()
+    .transform((text) => text.split(',') as T[])
+    .refine((list) => list.length <= 3 && new Set(list).size === list.length && list.every((one) => of.includes(one)), {
+      error: `expected up to three different ones of ${of.join(', ')}, with commas between them`,
+    })
 
 /** The log is read as it is now, so whatever position a command answered is in it already. */
-export const stateQuery = z.strictObject({
+const moment = z.strictObject({
   ...freshness,
   revision: whole('revision').optional().meta({ description: 'As it was after the event at this revision.' }),
+  at: instant.optional().meta({ description: 'As it was at this time; not together with `revision`.' }),
 })
+const isOneMoment = ({ revision, at }: { revision?: number | undefined; at?: string | undefined }): boolean =>
+  revision === undefined || at === undefined
+const oneMoment = { error: 'revision and at say two different moments; give one of them', path: ['at'] }
+
+export const momentQuery = moment.refine(isOneMoment, oneMoment)
+export const stateQuery = moment
+  .extend({
+    include: listOf(['variables', 'timers'])
+      .optional()
+      .meta({ description: 'What else to answer: `variables`, `timers`, or both with a comma between them.' }),
+  })
+  .refine(isOneMoment, oneMoment)
+
+export const diffQuery = z
+  .strictObject({
+    ...freshness,
+    from: whole('from').meta({ description: 'The revision to begin with; what it brought is not part of the answer.' }),
+    to: whole('to').optional().meta({ description: 'The revision to end with; the latest where it is left out.' }),
+  })
+  .refine(({ from, to = from }) => from <= to, { error: 'from comes after to', path: ['from'] })
+
+export const failuresQuery = z
+  .strictObject({
+    ...freshness,
+    groupBy: listOf(['class', 'rule', 'workflow', 'stage'])
+      .default(['class'])
+      .meta({ description: 'Up to three of `class`, `rule`, `workflow` and `stage`, with commas between them.' }),
+    limit: limit.default(DEFAULT_LIMIT),
+    workflow: name.optional().meta({ description: 'Failures in runs of this workflow.' }),
+    stage: stageName.optional().meta({ description: 'Failures of stages of this id.' }),
+    class: z
+      .string()
+      .regex(/^[a-z][a-z-]{0,62}$/)
+      .optional()
+      .meta({ description: 'Failures of this class.' }),
+    from: instant.optional().meta({ description: 'Failed at this time or later.' }),
+    to: instant.optional().meta({ description: 'Failed before this time.' }),
+  })
+  .refine(({ from, to }) => from === undefined || to === undefined || Date.parse(from) <= Date.parse(to), {
+    error: 'from comes after to',
+    path: ['from'],
+  })
 
 const position = (what: string) => whole(what).optional()
 

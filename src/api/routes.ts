@@ -7,6 +7,7 @@ import { executionRoutes } from './routes/executions.ts'
 import { failureRoutes } from './routes/failures.ts'
 import { operationRoutes, type Readiness } from './routes/operations.ts'
 import { stageRoutes } from './routes/stages.ts'
+import { timeTravelRoutes } from './routes/time-travel.ts'
 import { whatIfRoutes } from './routes/what-if.ts'
 import { workflowRoutes } from './routes/workflows.ts'
 
@@ -21,6 +22,7 @@ export function routeTable(
   const executions = executionRoutes(app)
   const stages = stageRoutes(app)
   const whatIf = whatIfRoutes(app)
+  const timeTravel = timeTravelRoutes(app)
   const failures = failureRoutes(app)
   const operations = operationRoutes(app, options)
   return [
@@ -43,8 +45,9 @@ export function routeTable(
     ['POST', '/v1/:namespace/executions/:id/signals/:name', executions.signal],
     ['POST', '/v1/:namespace/executions/:id/restore', executions.restore],
     ['GET', '/v1/:namespace/executions/:id/history', executions.history],
-    ['GET', '/v1/:namespace/executions/:id/state', executions.state],
-    ['GET', '/v1/:namespace/executions/:id/graph', executions.graph],
+    ['GET', '/v1/:namespace/executions/:id/state', timeTravel.state],
+    ['GET', '/v1/:namespace/executions/:id/graph', timeTravel.graph],
+    ['GET', '/v1/:namespace/executions/:id/diff', timeTravel.diff],
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/approve', stages.approve],
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/reject', stages.reject],
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/retry', stages.retry],
@@ -53,6 +56,7 @@ export function routeTable(
     ['GET', '/v1/:namespace/executions/:id/stages/:stage/logs', stages.logs],
 
     ['POST', '/v1/:namespace/failures/classify', failures.classify],
+    ['GET', '/v1/:namespace/failures', failures.statistics],
 
     ['GET', '/v1/admin/projections', operations.projections],
     ['GET', '/health/live', operations.live],

@@ -60,7 +60,7 @@ const defaultLimits: Limits = {
 }
 
 /** Longer than any name or id; a longer one is found nowhere. */
-const MAX_PARAM_LENGTH = 100
+const MAX_PARAM_LENGTH = 128
 
 export function createServer(app: App, options: ServerOptions): FastifyInstance {
   const limits = { ...defaultLimits, ...options.limits }

@@ -1,6 +1,6 @@
 // The tables as MikroORM sees them, for questions; projections write them in bulk, and migrations make them.
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
-import type { ExecutionEventOf } from '../domain/execution/events.ts'
+import type { ExecutionEventOf, ParentStage } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
 import type { CompiledWorkflow } from '../domain/workflow/definition.ts'
 
@@ -49,6 +49,11 @@ export const Execution = defineEntity({
     finishedAt: p.datetime().nullable(),
     revision: p.bigint('number'),
     position: p.bigint('number'),
+    restoredFrom: p
+      .json()
+      .$type<NonNullable<ExecutionEventOf<'ExecutionStarted'>['data']['restoredFrom']>>()
+      .nullable(),
+    parent: p.json().$type<ParentStage>().nullable(),
   },
 })
 

@@ -1,10 +1,11 @@
 // The fold of a batch as rows: what began within the batch is added whole, what is older is merged into what is there.
 import { plainText, Rows } from './copy.ts'
-import type { Attempt, Run, Stage } from './executions.ts'
+import type { Attempt, Stage } from './execution-stages.ts'
+import type { Run } from './executions.ts'
 import type { Write } from './projection.ts'
 
 type Started = { readonly run: Run; readonly begin: NonNullable<Run['started']> }
-type StageOfRun = { readonly run: Run; readonly id: string; readonly ordinal: number; readonly stage: Stage }
+type StageOfRun = { readonly run: Run; readonly id: string; readonly stage: Stage }
 type AttemptOfRun = { readonly run: Run; readonly id: string; readonly number: number; readonly attempt: Attempt }
 
 /** Every column of a table, and what of a row goes into it. */
@@ -24,12 +25,15 @@ const executionColumns: Columns<Started> = {
   finished_at: (rows, { run }) => rows.time(run.finishedAt),
   revision: (rows, { run }) => rows.bigint(run.revision),
   position: (rows, { run }) => rows.bigint(run.position),
+  output: (rows, { run }) => rows.json(run.output),
+  restored_from: (rows, { begin }) => rows.json(textOf(begin.data.restoredFrom)),
+  parent: (rows, { begin }) => rows.json(textOf(begin.data.parent)),
 }
 
 const stageColumns: Columns<StageOfRun> = {
   execution_id: (rows, { run }) => rows.uuid(run.id),
   stage: (rows, { id }) => rows.text(id),
-  ordinal: (rows, { ordinal }) => rows.int(ordinal),
+  ordinal: (rows, { stage }) => rows.bigint(stage.ordinal!),
   status: (rows, { stage }) => rows.text(stage.status),
   attempt: (rows, { stage }) => rows.int(stage.attempt),
   started_at: (rows, { stage }) => rows.time(stage.startedAt),
@@ -39,6 +43,10 @@ const stageColumns: Columns<StageOfRun> = {
   waiting_for: (rows, { stage }) => rows.text(stage.waitingFor),
   waiting_until: (rows, { stage }) => rows.time(stage.waitingUntil),
   reason: (rows, { stage }) => rows.text(stage.reason),
+  parent: (rows, { stage }) => rows.text(stage.parent),
+  waiting: (rows, { stage }) => rows.json(stage.waiting),
+  granted: (rows, { stage }) => rows.text(stage.granted),
+  checkpoint: (rows, { stage }) => rows.json(stage.checkpoint),
 }
 
 const attemptColumns: Columns<AttemptOfRun> = {
@@ -54,38 +62,51 @@ const attemptColumns: Columns<AttemptOfRun> = {
   class: (rows, { attempt }) => rows.text(attempt.class),
   rule: (rows, { attempt }) => rows.text(attempt.rule),
   recovery: (rows, { attempt }) => rows.text(attempt.recovery),
+  failed_at: (rows, { attempt }) => rows.time(failedAt(attempt)),
 }
 
 const namesOf = (columns: Columns<never>): string => Object.keys(columns).join(', ')
 
+const textOf = (value: object | undefined): string | null => (value ? JSON.stringify(value) : null)
+const failedAt = ({ outcome, finishedAt }: Attempt): string | null => (outcome === 'failed' ? finishedAt : null)
+
 const MERGE_EXECUTIONS = `
   UPDATE executions e SET
-    status = coalesce(u.status, e.status), error = coalesce(u.error, e.error),
+    status = coalesce(u.status, e.status), error = coalesce(u.error, e.error), output = coalesce(u.output, e.output),
     finished_at = coalesce(u.finished_at, e.finished_at), revision = u.revision, position = u.position
-  FROM unnest($1::uuid[], $2::text[], $3::json[], $4::timestamptz[], $5::bigint[], $6::bigint[])
-    AS u(id, status, error, finished_at, revision, position)
+  FROM unnest($1::uuid[], $2::text[], $3::json[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::json[])
+    AS u(id, status, error, finished_at, revision, position, output)
   WHERE e.id = u.id`
 
 const kept = (column: string): string =>
   `${column} = CASE WHEN u.fresh THEN u.${column} ELSE coalesce(u.${column}, s.${column}) END`
+/** What a stage waits for is said together with its status; without one, what is said adds to it. */
+const waits = (column: string, added: string): string =>
+  `${column} = CASE WHEN u.status IS NULL THEN ${added} ELSE u.${column} END`
 const MERGE_STAGES = `
   UPDATE stages s SET
-    status = u.status, attempt = coalesce(u.attempt, s.attempt),
+    status = coalesce(u.status, s.status), attempt = coalesce(u.attempt, s.attempt),
     ${['started_at', 'finished_at', 'output', 'error', 'reason'].map(kept).join(', ')},
-    waiting_for = u.waiting_for, waiting_until = u.waiting_until
+    ${['waiting_for', 'waiting_until', 'waiting'].map((column) => waits(column, `coalesce(u.${column}, s.${column})`)).join(', ')},
+    ${waits('granted', `nullif(concat_ws(',', s.granted, u.granted), '')`)},
+    checkpoint = coalesce(u.checkpoint, s.checkpoint)
   FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::bool[], $6::timestamptz[], $7::timestamptz[],
-      $8::json[], $9::json[], $10::text[], $11::text[], $12::timestamptz[])
-    AS u(execution_id, stage, status, attempt, fresh, started_at, finished_at, output, error, reason, waiting_for, waiting_until)
+      $8::json[], $9::json[], $10::text[], $11::text[], $12::timestamptz[], $13::json[], $14::text[], $15::json[])
+    AS u(execution_id, stage, status, attempt, fresh, started_at, finished_at, output, error, reason, waiting_for,
+      waiting_until, waiting, granted, checkpoint)
   WHERE s.execution_id = u.execution_id AND s.stage = u.stage`
 
+const added = (column: string): string => `${column} = coalesce(excluded.${column}, a.${column})`
+/** An attempt that has ended stays as it ended. */
+const final = (column: string): string =>
+  `${column} = CASE WHEN a.outcome IS NULL THEN excluded.${column} ELSE a.${column} END`
 const MERGE_ATTEMPTS = `
   INSERT INTO attempts AS a (${namesOf(attemptColumns)})
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-    $7::timestamptz[], $8::text[], $9::json[], $10::text[], $11::text[], $12::text[])
+    $7::timestamptz[], $8::text[], $9::json[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
   ON CONFLICT (execution_id, stage, attempt) DO UPDATE SET
-    ${['worker', 'scheduled_at', 'started_at', 'finished_at', 'outcome', 'error', 'class', 'rule', 'recovery']
-      .map((column) => `${column} = coalesce(excluded.${column}, a.${column})`)
-      .join(', ')}`
+    ${['worker', 'scheduled_at', 'started_at'].map(added).join(', ')},
+    ${['finished_at', 'outcome', 'error', 'class', 'rule', 'recovery', 'failed_at'].map(final).join(', ')}`
 
 /** The writes that bring the three tables from before the batch to after it. */
 export function executionWrites(runs: readonly Run[]): Write[] {
@@ -98,11 +119,9 @@ export function executionWrites(runs: readonly Run[]): Write[] {
   for (const run of runs) {
     if (run.started) added.executions.add({ run, begin: run.started })
     else merged.executions.push(run)
-    let ordinal = 0
     for (const [id, stage] of run.stages) {
-      if (run.started) added.stages.add({ run, id, ordinal, stage })
-      else merged.stages.push({ run, id, ordinal, stage })
-      ordinal++
+      if (stage.ordinal !== null) added.stages.add({ run, id, stage })
+      else merged.stages.push({ run, id, stage })
       for (const [number, attempt] of stage.attempts)
         if (attempt.scheduledAt !== null) added.attempts.add({ run, id, number, attempt })
         else merged.attempts.push({ run, id, number, attempt })
@@ -147,6 +166,7 @@ const mergeExecutions = (runs: readonly Run[]): Write =>
     runs.map((run) => run.finishedAt),
     runs.map((run) => run.revision),
     runs.map((run) => run.position),
+    runs.map((run) => run.output),
   ])
 
 const mergeStages = (stages: readonly StageOfRun[]): Write =>
@@ -163,6 +183,9 @@ const mergeStages = (stages: readonly StageOfRun[]): Write =>
     stages.map(({ stage }) => stage.reason && plainText(stage.reason)),
     stages.map(({ stage }) => stage.waitingFor),
     stages.map(({ stage }) => stage.waitingUntil),
+    stages.map(({ stage }) => stage.waiting),
+    stages.map(({ stage }) => stage.granted),
+    stages.map(({ stage }) => stage.checkpoint),
   ])
 
 const mergeAttempts = (attempts: readonly AttemptOfRun[]): Write =>
@@ -179,4 +202,5 @@ const mergeAttempts = (attempts: readonly AttemptOfRun[]): Write =>
     attempts.map(({ attempt }) => attempt.class),
     attempts.map(({ attempt }) => attempt.rule && plainText(attempt.rule)),
     attempts.map(({ attempt }) => attempt.recovery),
+    attempts.map(({ attempt }) => failedAt(attempt)),
   ])

@@ -1,4 +1,5 @@
 import type { RecordedEvent } from '../domain/message.ts'
+import { upcast } from '../domain/upcast.ts'
 
 /**
  * Rows on their way into a table. `copy` adds rows, in the binary format of COPY; `merge` runs `sql`
@@ -35,7 +36,7 @@ export type Projection = {
   apply(events: readonly RecordedEvent[]): readonly Write[]
 }
 
-/** The events of `batch` that are for a projection. @throws when one is of a type or version that it does not know */
+/** The events of `batch` that are for a projection, in their newest version. @throws when one is of a type or version that it does not know */
 export function eventsFor(projection: Projection, batch: readonly RecordedEvent[]): readonly RecordedEvent[] {
   const { streams, handles } = projection
   if (handles === 'everything') return batch
@@ -45,5 +46,5 @@ export function eventsFor(projection: Projection, batch: readonly RecordedEvent[
     if (known === undefined) throw new Error(`${type} is no event that this version of the program knows`)
     if (version > known) throw new Error(`${type} has schema version ${version}, this program knows up to ${known}`)
   }
-  return own
+  return own.map((event) => upcast(event))
 }

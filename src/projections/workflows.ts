@@ -1,9 +1,8 @@
 import type { RecordedEvent } from '../domain/message.ts'
-import type { WorkflowEvent, WorkflowVersionData } from '../domain/workflow/events.ts'
+import { type WorkflowEvent, type WorkflowVersionData, workflowEventVersions } from '../domain/workflow/events.ts'
 import { plainText, Rows } from './copy.ts'
 import type { Projection, Write } from './projection.ts'
 
-const HANDLES: Record<WorkflowEvent['type'], number> = { WorkflowRegistered: 1, WorkflowRevised: 1, WorkflowRetired: 1 }
 const VERSION_COLUMNS = 'namespace, name, version, created_at, fingerprint, source, definition'
 // A workflow's first event brings `created_at`; where the row is there already it stays.
 const UPSERT = `
@@ -31,7 +30,7 @@ export const workflows: Projection = {
   version: 1,
   tables: ['workflows', 'workflow_versions'],
   streams: 'workflow-',
-  handles: HANDLES,
+  handles: workflowEventVersions,
   apply(batch) {
     const folded: Folded = {
       rows: new Map(),

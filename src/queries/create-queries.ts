@@ -5,6 +5,7 @@ import { entities } from '../projections/entities.ts'
 import { findAdvice } from './advice/find-advice.ts'
 import { findExecution } from './execution.ts'
 import { listExecutions } from './executions.ts'
+import { countFailures } from './failures.ts'
 import { listProjections } from './projections.ts'
 import type { Queries } from './queries.ts'
 import { createReached } from './reached.ts'
@@ -43,6 +44,7 @@ export function createQueries(options: {
     advice: (namespace, name, over) => findAdvice(orm.em.fork(), pool, namespace, name, over),
     execution: (namespace, id) => findExecution(pool, namespace, id),
     executions: (namespace, filter, page) => listExecutions(orm.em.fork(), namespace, filter, page),
+    failures: (namespace, question) => countFailures(pool, namespace, question),
     projections: async () => listProjections(orm.em.fork(), await head()),
     head,
     reached,

@@ -54,6 +54,8 @@ const toSummary = (row: ExecutionRow): ExecutionSummary => ({
   labels: row.labels,
   priority: row.priority,
   ...(row.error == null ? {} : { error: row.error }),
+  ...(row.restoredFrom == null ? {} : { restoredFrom: row.restoredFrom }),
+  ...(row.parent == null ? {} : { parent: row.parent }),
   startedAt: row.startedAt.toISOString(),
   ...(row.finishedAt == null ? {} : { finishedAt: row.finishedAt.toISOString() }),
   revision: row.revision,

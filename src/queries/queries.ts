@@ -1,4 +1,4 @@
-import type { StageError } from '../domain/execution/events.ts'
+import type { ParentStage, Recovery, StageError } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
 import type { Advice } from './advice/advice.ts'
 
@@ -24,12 +24,24 @@ export type StageView = {
   readonly output?: Json
   readonly error?: StageError
   /** What a stage that is `waiting` or `retrying` waits for, and until when. */
-  readonly waiting?: {
-    readonly for: 'timer' | 'retry' | 'approval' | 'signal' | 'person'
-    readonly until?: string
-  }
-  /** Why a stage was skipped or cancelled. */
+  readonly waiting?: WaitingView
+  /** The latest state that it saved; attempt and sequence are 0 where that was in the run restored from. */
+  readonly checkpoint?: { readonly attempt: number; readonly sequence: number }
+  /** The stage that generated it. */
+  readonly parent?: string
+  /** Why a stage was skipped, cancelled or given up. */
   readonly reason?: string
+}
+
+export type WaitingView = {
+  readonly for: 'timer' | 'retry' | 'approval' | 'signal' | 'person'
+  readonly until?: string
+  /** Of an approval: who may grant it (anybody where it is empty), how many have to, and who has. */
+  readonly approvers?: readonly string[]
+  readonly required?: number
+  readonly granted?: readonly string[]
+  /** Name of the signal. */
+  readonly signal?: string
 }
 
 export type ExecutionView = {
@@ -41,7 +53,12 @@ export type ExecutionView = {
   readonly input: Json
   readonly labels: { readonly [name: string]: string }
   readonly priority: number
+  readonly output?: Json
   readonly error?: { readonly code: string; readonly message: string; readonly stages: readonly string[] }
+  /** The run, and the place in its stream, that this one goes on from. */
+  readonly restoredFrom?: { readonly executionId: string; readonly revision: number }
+  /** The stage of another run that this run does the work of. */
+  readonly parent?: ParentStage
   readonly startedAt: string
   readonly finishedAt?: string
   readonly stages: { readonly [id: string]: StageView }
@@ -49,7 +66,7 @@ export type ExecutionView = {
   readonly position: number
 }
 
-export type ExecutionSummary = Omit<ExecutionView, 'stages' | 'input'>
+export type ExecutionSummary = Omit<ExecutionView, 'stages' | 'input' | 'output'>
 
 export type WorkflowView = {
   readonly namespace: string
@@ -81,6 +98,32 @@ export type ProjectionView = {
   readonly error?: string
 }
 
+export type FailureKey = 'class' | 'rule' | 'workflow' | 'stage'
+
+/** Failed attempts from `from` on and before `to` (ISO 8601), in at most `limit` groups. */
+export type FailureQuestion = {
+  readonly groupBy: readonly FailureKey[]
+  readonly from: string
+  readonly to: string
+  readonly limit: number
+  readonly workflow?: string
+  readonly stage?: string
+  readonly class?: string
+}
+
+/** The largest groups first; `more` says that there are others. */
+export type FailureStatistics = { readonly items: readonly FailureGroup[]; readonly more: boolean }
+
+/** Attempts of stages that failed, with those members of the key that were asked for. */
+export type FailureGroup = { readonly [key in FailureKey]?: string } & {
+  readonly failures: number
+  readonly runs: number
+  /** Failures after which a later attempt of the stage completed. */
+  readonly recovered: number
+  readonly byRecovery: { readonly [recovery in Recovery]?: number }
+  readonly lastAt: string
+}
+
 /** Everything that the read models answer. `undefined` means that there is no such thing in that namespace. */
 export interface Queries {
   workflow(namespace: string, name: string): Promise<WorkflowView | undefined>
@@ -98,6 +141,7 @@ export interface Queries {
     filter: { workflow?: string; status?: ExecutionStatus; label?: string; from?: string; to?: string },
     page: PageRequest,
   ): Promise<Page<ExecutionSummary>>
+  failures(namespace: string, question: FailureQuestion): Promise<FailureStatistics>
   projections(): Promise<readonly ProjectionView[]>
   /** Position of the last event of the log, -1 of an empty one. */
   head(): Promise<number>

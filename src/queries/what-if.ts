@@ -2,6 +2,7 @@ import type { ExecutionEvent } from '../domain/execution/events.ts'
 import { recordingOf } from '../domain/execution/recording.ts'
 import { type Simulation, simulate } from '../domain/execution/simulate.ts'
 import type { Json, RecordedEvent } from '../domain/message.ts'
+import { upcast } from '../domain/upcast.ts'
 import type { CompiledWorkflow } from '../domain/workflow/definition.ts'
 import type { History } from './history.ts'
 import type { ExecutionView, Queries } from './queries.ts'
@@ -68,8 +69,9 @@ export function createWhatIf(history: History, queries: Pick<Queries, 'execution
   ): Promise<WhatIf | undefined> => {
     const runs: SimulatedRun[] = []
     for (const id of await idsOf(namespace, workflow, chosen)) {
-      const events = (await history.events(namespace, id, 0, MAX_EVENTS)) as readonly RecordedEvent<ExecutionEvent>[]
-      const [first] = events ?? []
+      const stored = (await history.events(namespace, id, 0, MAX_EVENTS)) as readonly RecordedEvent<ExecutionEvent>[]
+      const events = (stored ?? []).map((event) => upcast(event))
+      const [first] = events
       const view = await history.stateAt(namespace, id)
       if (first?.type !== 'ExecutionStarted' || first.data.workflow !== workflow || !view) return undefined
       const { definition, input } = first.data

@@ -3,12 +3,10 @@ import { reasonBody } from '../../commands/control-execution.ts'
 import { restoreExecutionBody } from '../../commands/restore-execution.ts'
 import { startExecutionBody } from '../../commands/start-execution.ts'
 import type { RejectionCode } from '../../domain/rejected.ts'
-import { createExecutionGraph } from '../../queries/graph.ts'
 import {
   controlledSchema,
   executionSchema,
   executionsSchema,
-  graphSchema,
   historySchema,
   json,
   startedSchema,
@@ -16,7 +14,6 @@ import {
   toEvent,
   toExecution,
   toExecutions,
-  toGraph,
 } from '../answers.ts'
 import { awaitPosition } from '../freshness.ts'
 import {
@@ -28,9 +25,7 @@ import {
   idempotencyHeaders,
   namespaceParams,
   signalParams,
-  stateQuery,
 } from '../parameters.ts'
-import { RequestProblem } from '../problems.ts'
 import { found, pageOf, route } from '../route.ts'
 import { NDJSON, streamHistory } from '../streams.ts'
 
@@ -50,7 +45,6 @@ const startBody = startExecutionBody.extend({ input: json.optional() })
 const restoreBody = restoreExecutionBody
 
 export function executionRoutes({ commands, queries, history }: App) {
-  const graphOf = createExecutionGraph(history)
   const control = (
     summary: string,
     description: string,
@@ -192,37 +186,6 @@ export function executionRoutes({ commands, queries, history }: App) {
         const events = found(await history.events(namespace, id, from, limit), unknown, `execution ${id}`)
         return { items: events.map(toEvent), nextCursor: events.length === limit ? String(from + limit) : null }
       },
-    ),
-
-    state: route(
-      {
-        tag,
-        summary: 'A run as it was after any of its events',
-        params: executionParams,
-        query: stateQuery,
-        answers: { 200: executionSchema },
-      },
-      async ({ params: { namespace, id }, query: { revision } }) => {
-        const state = found(await history.stateAt(namespace, id, revision), unknown, `execution ${id}`)
-        if (revision !== undefined && state.revision < revision)
-          throw new RequestProblem(
-            'REVISION_UNKNOWN',
-            `the run has no revision ${revision}; its last is ${state.revision}`,
-          )
-        return toExecution(state)
-      },
-    ),
-
-    graph: route(
-      {
-        tag,
-        summary: 'The graph of a run, with where each stage stands',
-        params: executionParams,
-        query: stateQuery,
-        answers: { 200: graphSchema },
-      },
-      async ({ params: { namespace, id }, query: { revision } }) =>
-        toGraph(found(await graphOf(namespace, id, revision), unknown, `execution ${id}`)),
     ),
   }
 }

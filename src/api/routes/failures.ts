@@ -1,7 +1,9 @@
 import type { App } from '../../app.ts'
 import { classifyFailureBody } from '../../commands/classify-failure.ts'
-import { classifiedSchema, json } from '../answers.ts'
-import { namespaceParams } from '../parameters.ts'
+import type { FailureQuestion } from '../../queries/queries.ts'
+import { classifiedSchema, failuresSchema, json } from '../answers.ts'
+import { awaitPosition } from '../freshness.ts'
+import { failuresQuery, namespaceParams } from '../parameters.ts'
 import { route } from '../route.ts'
 
 /** What rules must be like the command says, with a pointer for every fault. */
@@ -9,7 +11,10 @@ const body = classifyFailureBody.safeExtend({
   rules: json.optional().meta({ description: 'Rules as `failures` of /schemas/workflow.json describes them.' }),
 })
 
-export function failureRoutes({ commands }: App) {
+/** How far back is looked where nothing is said. */
+const MONTH_MS = 30 * 24 * 60 * 60_000
+
+export function failureRoutes({ commands, queries, clock }: App) {
   return {
     classify: route(
       {
@@ -23,6 +28,30 @@ export function failureRoutes({ commands }: App) {
         errors: [409],
       },
       ({ caller, body }) => commands.classifyFailure(caller, body),
+    ),
+
+    statistics: route(
+      {
+        tag: 'Executions',
+        summary: 'How attempts of stages failed, and what became of that',
+        description: 'Counts by `groupBy`, the largest first. Looks back 30 days from `to` where `from` is left out.',
+        params: namespaceParams,
+        query: failuresQuery,
+        answers: { 200: failuresSchema },
+      },
+      async ({ params, query }) => {
+        await awaitPosition(queries, query, ['executions'])
+        const { groupBy, limit, workflow, stage, class: failureClass } = query
+        // What failed in this very millisecond is part of it.
+        const toMs = query.to === undefined ? clock.now() + 1 : Date.parse(query.to)
+        const fromMs = query.from === undefined ? toMs - MONTH_MS : Date.parse(query.from)
+        const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()]
+        const filters = Object.entries({ workflow, stage, class: failureClass }).filter(
+          ([, value]) => value !== undefined,
+        )
+        const question: FailureQuestion = { groupBy, limit, from, to, ...Object.fromEntries(filters) }
+        return { ...(await queries.failures(params.namespace, question)), from, to }
+      },
     ),
   }
 }

@@ -164,7 +164,7 @@ const untilOf = (timeoutMs: number | undefined, at: string): { until?: string } 
 
 /** `stages` is made only when an expression asks for it: most stages have none, and it costs as much as the graph is large. */
 export function scopeOf(
-  { run, stages }: OpenExecution,
+  { run, stages }: Pick<OpenExecution, 'run' | 'stages'>,
   { values = {} }: Pick<CompiledStage, 'values'> = {},
 ): ExpressionScope {
   const { executionId: id, workflow, version, namespace, input } = run
