@@ -46,5 +46,5 @@ export function eventsFor(projection: Projection, batch: readonly RecordedEvent[
     if (known === undefined) throw new Error(`${type} is no event that this version of the program knows`)
     if (version > known) throw new Error(`${type} has schema version ${version}, this program knows up to ${known}`)
   }
-  return own.map((event) => upcast(event))
+  return own.map((event) => (event.version === handles[event.type] ? event : upcast(event)))
 }

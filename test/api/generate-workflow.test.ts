@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import type { RequestListener } from 'node:http'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest'
 import { generatedSchema } from '../../src/api/answers.ts'
 import { createHttpHandler } from '../../src/workers/handlers/http.ts'
@@ -21,7 +21,9 @@ let folder: string
 beforeAll(async () => {
   postgres = await startTestPostgres()
   folder = await mkdtemp(join(tmpdir(), 'millrace-generate-'))
-  const shell = { workDir: join(folder, 'work'), instance: 'generate', environment: process.env }
+  // The Node that a stage finds is the one that runs this, whatever the host has besides.
+  const environment = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
+  const shell = { workDir: join(folder, 'work'), instance: 'generate', environment }
   const handlers = [createShellHandler(shell), createHttpHandler({ allowPrivate: true })]
   built = await build({ onTestFinished: (stop) => (close = stop) }, postgres, { handlers })
 })

@@ -224,7 +224,7 @@ test('projections say where they are and why one stopped', async () => {
   await using it = await system()
   it.log.record('workflow-default.a', [registered('a')])
   await it.settled()
-  const calm = { version: 1, status: 'running', position: 0, lagEvents: 0, lagSeconds: 0 }
+  const calm = { status: 'running', position: 0, lagEvents: 0, lagSeconds: 0 }
   expect(await it.queries.projections()).toEqual(
     ['events', 'executions', 'workflows'].map((name) => ({ name, ...calm })),
   )
