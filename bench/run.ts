@@ -9,6 +9,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '1' },
     peers: { type: 'boolean', default: false },
     log: { type: 'boolean', default: false },
+    restore: { type: 'boolean', default: false },
     only: { type: 'string' },
   },
 })
@@ -32,7 +33,8 @@ for (let round = 0; round < Number(values.rounds); round++)
     if (values.peers) measurements.push(...PEERS.map((system) => theirs(system, concurrency)))
     else measurements.push(ours(concurrency, '--flow', 'fan-out'), ours(concurrency, '--http'))
   }
-if (values.log) measurements.splice(0, measurements.length, [join(here, 'log.ts')])
+const alone = [...(values.log ? ['log.ts'] : []), ...(values.restore ? ['restore.ts'] : [])]
+if (alone.length > 0) measurements.splice(0, measurements.length, ...alone.map((file) => [join(here, file)]))
 
 const chosen = measurements.filter((args) => values.only === undefined || args.join(' ').includes(values.only))
 let failed = 0

@@ -47,12 +47,14 @@ describe.each([...ofRuns, ...ofStages, 'signals/go'])('%s', (path) => {
   })
 })
 
+type Case = readonly [path: string, body: unknown, pointer: string]
+
 describe('members', () => {
   const reason = 'x'.repeat(1_025)
-  const cases: readonly (readonly [path: string, body: unknown, pointer: string])[] = [
-    ...[...ofRuns, ...ofStages].map((path) => [path, { nope: 1 }, '/nope']),
-    ...[...ofRuns, ...ofStages].map((path) => [path, [], '']),
-    ...['cancel', 'pause', 'resume', 'stages/build/skip', 'stages/build/fail'].flatMap((path) => [
+  const cases: readonly Case[] = [
+    ...[...ofRuns, ...ofStages].map((path): Case => [path, { nope: 1 }, '/nope']),
+    ...[...ofRuns, ...ofStages].map((path): Case => [path, [], '']),
+    ...['cancel', 'pause', 'resume', 'stages/build/skip', 'stages/build/fail'].flatMap((path): Case[] => [
       [path, { reason: '' }, '/reason'],
       [path, { reason }, '/reason'],
     ]),
