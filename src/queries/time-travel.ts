@@ -20,7 +20,7 @@ export type PendingTimer = {
 export type Variables = { readonly [name in 'input' | 'execution' | 'stages']: Json }
 
 /** One value that is not the same; `path` is a JSON pointer. A value that was not there on one side is left out there. */
-export type Change = { readonly path: string; readonly before?: Json; readonly after?: Json }
+type Change = { readonly path: string; readonly before?: Json; readonly after?: Json }
 
 export type RunDiff = {
   readonly from: number

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { readdirSync } from 'node:fs'
+import { copyFile, mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
@@ -145,13 +146,18 @@ beforeAll(async () => {
 })
 afterAll(() => postgres.stop())
 
+const program = join(import.meta.dirname, '../../migrations')
+/** The migrations of the program, in order. */
+const own = readdirSync(program)
+  .map((file) => file.slice(0, -'.ts'.length))
+  .sort()
+
 /** A folder with the migrations of the program and some made up ones after it. */
 async function migrations(...names: string[]): Promise<string> {
   const path = await folder()
   // So that a migration finds the package it imports.
   await symlink(join(import.meta.dirname, '../../node_modules'), join(path, 'node_modules'))
-  const own = join(import.meta.dirname, '../../migrations')
-  for (const file of await readdir(own)) await copyFile(join(own, file), join(path, file))
+  for (const name of own) await copyFile(join(program, `${name}.ts`), join(path, `${name}.ts`))
   for (const name of names) await addMigration(path, name, `create table "${name}" (id integer)`)
   return path
 }
@@ -177,17 +183,17 @@ const schemaOf = (url: string) =>
 
 test('migrations go up and down, one step back at a time', async () => {
   const url = await postgres.createDatabase()
-  const path = await migrations('0002-two')
+  const path = await migrations('9002-two')
   expect(await migrationStatus(url, { folder: path })).toEqual({
     applied: [],
-    pending: ['0001-read-models', '0002-two'],
+    pending: [...own, '9002-two'],
   })
-  expect(await migrate(url, { folder: path })).toEqual(['0001-read-models', '0002-two'])
+  expect(await migrate(url, { folder: path })).toEqual([...own, '9002-two'])
   expect(await migrate(url, { folder: path })).toEqual([])
   const after = await schemaOf(url)
-  expect(await migrate(url, { folder: path, direction: 'down' })).toEqual(['0002-two'])
-  expect(await migrate(url, { folder: path, direction: 'down' })).toEqual(['0001-read-models'])
-  expect((await migrationStatus(url, { folder: path })).pending).toHaveLength(2)
+  expect(await migrate(url, { folder: path, direction: 'down' })).toEqual(['9002-two'])
+  for (const name of own.toReversed()) expect(await migrate(url, { folder: path, direction: 'down' })).toEqual([name])
+  expect((await migrationStatus(url, { folder: path })).pending).toHaveLength(own.length + 1)
   expect(await schemaOf(url)).not.toEqual(after)
   await migrate(url, { folder: path })
   expect(await schemaOf(url)).toEqual(after)
@@ -195,7 +201,7 @@ test('migrations go up and down, one step back at a time', async () => {
 
 test('an edited, missing, reordered or newer migration is refused, and nothing changes', async () => {
   const url = await postgres.createDatabase()
-  const path = await migrations('0002-two', '0004-four')
+  const path = await migrations('9002-two', '9004-four')
   await migrate(url, { folder: path })
   const before = await schemaOf(url)
   const refused = async (reason: RegExp): Promise<void> => {
@@ -204,44 +210,44 @@ test('an edited, missing, reordered or newer migration is refused, and nothing c
     await expect(migrationStatus(url, { folder: path })).rejects.toThrow(reason)
     expect(await schemaOf(url)).toEqual(before)
   }
-  await addMigration(path, '0005-five', 'create table five (id integer)')
-  const two = join(path, '0002-two.ts')
+  await addMigration(path, '9005-five', 'create table five (id integer)')
+  const two = join(path, '9002-two.ts')
   const text = await readFile(two, 'utf8')
   await writeFile(two, `${text}// later\n`)
-  await refused(/0002-two was edited after it ran/)
+  await refused(/9002-two was edited after it ran/)
   await writeFile(two, text)
 
-  await addMigration(path, '0003-three', 'create table three (id integer)')
-  await refused(/0003-three comes before 0004-four, which ran without it/)
-  await rm(join(path, '0003-three.ts'))
+  await addMigration(path, '9003-three', 'create table three (id integer)')
+  await refused(/9003-three comes before 9004-four, which ran without it/)
+  await rm(join(path, '9003-three.ts'))
 
   await rm(two)
-  await refused(/0002-two ran in the database and is missing here|comes before/)
+  await refused(/9002-two ran in the database and is missing here|comes before/)
   await writeFile(two, text)
 
-  await rm(join(path, '0004-four.ts'))
-  await refused(/0004-four ran in the database and is missing here/)
-  await rm(join(path, '0005-five.ts'))
-  await refused(/0004-four in the database is newer than this program/)
+  await rm(join(path, '9004-four.ts'))
+  await refused(/9004-four ran in the database and is missing here/)
+  await rm(join(path, '9005-five.ts'))
+  await refused(/9004-four in the database is newer than this program/)
 })
 
 test('of two at once one runs and the other waits', async () => {
   const url = await postgres.createDatabase()
   const ran = await Promise.all([1, 2, 3].map(() => migrate(url)))
-  expect(ran.filter((names) => names.length > 0)).toEqual([['0001-read-models']])
+  expect(ran.filter((names) => names.length > 0)).toEqual([own])
   expect((await migrationStatus(url)).pending).toEqual([])
 })
 
 test('a migration that fails or is killed halfway leaves nothing, and runs again', async () => {
   const url = await postgres.createDatabase()
   const path = await migrations()
-  await addMigration(path, '0002-failing', `create table two (id integer); select 1 / 0`)
+  await addMigration(path, '9002-failing', `create table two (id integer); select 1 / 0`)
   await expect(migrate(url, { folder: path })).rejects.toThrow(/division by zero/)
   expect((await migrationStatus(url, { folder: path })).applied).toEqual([])
   expect(await schemaOf(url)).toEqual([])
 
-  await rename(join(path, '0002-failing.ts'), join(path, 'failed'))
-  await addMigration(path, '0002-two', `create table two (id integer); select pg_sleep(600)`)
+  await rename(join(path, '9002-failing.ts'), join(path, 'failed'))
+  await addMigration(path, '9002-two', `create table two (id integer); select pg_sleep(600)`)
   const killed = migrate(url, { folder: path }).catch((error: Error) => error)
   await until('the migration under way', async () => {
     const rows = await query(
@@ -258,12 +264,12 @@ test('a migration that fails or is killed halfway leaves nothing, and runs again
   await query(
     url,
     `CREATE TABLE migration_checksums (ordinal integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-       name text UNIQUE NOT NULL CHECK (name <> '0003-three'), checksum text NOT NULL,
+       name text UNIQUE NOT NULL CHECK (name <> '9003-three'), checksum text NOT NULL,
        applied_at timestamptz NOT NULL DEFAULT now())`,
   )
   const made = await schemaOf(url)
-  const other = await migrations('0003-three')
+  const other = await migrations('9003-three')
   await expect(migrate(url, { folder: other })).rejects.toThrow(/check constraint/)
   expect(await schemaOf(url)).toEqual(made)
-  expect(await migrate(url)).toEqual(['0001-read-models'])
+  expect(await migrate(url)).toEqual(own)
 })

@@ -67,7 +67,7 @@ test('an execution shows each stage as it stands', async () => {
   expect(Object.keys((await view()).stages)).toEqual(['build', 'test', 'scan', 'deploy', 'verify'])
   expect((await view()).stages.build).toEqual({ status: 'blocked', attempt: 0 })
 
-  it.log.record(stream, [scheduled('build', 1, '2026-01-01T02:00:00.000Z')])
+  it.log.record(stream, [scheduled('build', 1, { for: 'timer', until: '2026-01-01T02:00:00.000Z' })])
   const timer = { for: 'timer', until: '2026-01-01T02:00:00.000Z' }
   expect((await view()).stages.build).toEqual({ status: 'waiting', attempt: 1, waiting: timer })
 
@@ -225,9 +225,11 @@ test('projections say where they are and why one stopped', async () => {
   it.log.record('workflow-default.a', [registered('a')])
   await it.settled()
   const calm = { status: 'running', position: 0, lagEvents: 0, lagSeconds: 0 }
-  expect(await it.queries.projections()).toEqual(
-    ['events', 'executions', 'workflows'].map((name) => ({ name, ...calm })),
-  )
+  expect(await it.queries.projections()).toEqual([
+    { name: 'events', version: 1, ...calm },
+    { name: 'executions', version: 2, ...calm },
+    { name: 'workflows', version: 1, ...calm },
+  ])
   it.log.record('workflow-default.a', [{ type: 'WorkflowVanished', data: {} }])
   const stopped = await until('the failure', async () =>
     (await it.queries.projections()).find(({ status }) => status === 'failed'),

@@ -36,13 +36,17 @@ export type Built = {
   listen(): Promise<{ readonly port: number; readonly url: string }>
 }
 
-/** @param options.projecting false keeps the read models where they are: at nothing */
+/**
+ * @param options.projecting false keeps the read models where they are: at nothing
+ * @param options.acting false leaves the log alone: what a test writes there stays all that happened
+ */
 export async function build(
   t: Scope,
   postgres: TestPostgres,
   options: {
     limits?: Partial<Limits>
     projecting?: boolean
+    acting?: boolean
     queries?: (real: Queries) => Queries
     ready?: ServerOptions['ready']
     clock?: Clock
@@ -69,8 +73,8 @@ export async function build(
   const stop = new AbortController()
   const projector =
     options.projecting === false ? undefined : startProjector({ store, pool, logger: silent, signal: stop.signal })
-  const reactors = app.startReactors()
-  await reactors.ready
+  const reactors = options.acting === false ? undefined : app.startReactors()
+  await reactors?.ready
   const handlers = new Map([echo, flaky, forever, ...(options.handlers ?? [])].map((one) => [one.name, one]))
   const worker = app.startWorker({ id: newId(), handlers, queues: ['default'], concurrency: 16 })
   const server = createServer(app, {
@@ -83,7 +87,7 @@ export async function build(
   t.onTestFinished(async () => {
     await server.close()
     await worker.drain(1_000)
-    await reactors.stop()
+    await reactors?.stop()
     stop.abort()
     await projector?.stopped
     await real.close()

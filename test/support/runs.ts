@@ -1,8 +1,9 @@
 // Streams of events as the engine would record them, for what reads the log.
 import { randomInt, randomUUID } from 'node:crypto'
-import type { ExecutionEvent } from '../../src/domain/execution/events.ts'
+import type { ExecutionEvent, Recovery, Wait } from '../../src/domain/execution/events.ts'
 import type { CompiledWorkflow } from '../../src/domain/workflow/definition.ts'
 import type { WorkflowEvent } from '../../src/domain/workflow/events.ts'
+import { windingWays } from './winding-runs.ts'
 
 type RunEvents = { readonly stream: string; readonly id: string; readonly events: readonly ExecutionEvent[] }
 
@@ -44,11 +45,12 @@ export const started = (
       labels: { team: 'blue' },
       priority: 0,
       fingerprint: 'f'.repeat(64),
+      timeoutAt: '2026-01-01T03:00:00.000Z',
       ...overrides,
     },
   }) satisfies ExecutionEvent
 
-export const scheduled = (stage: string, attempt = 1, wakeAt?: string) =>
+export const scheduled = (stage: string, attempt = 1, waitsFor?: Wait) =>
   ({
     type: 'StageScheduled',
     data: {
@@ -59,7 +61,7 @@ export const scheduled = (stage: string, attempt = 1, wakeAt?: string) =>
       input: { run: `make ${stage}` },
       timeoutMs: 600_000,
       priority: 0,
-      ...(wakeAt === undefined ? {} : { wakeAt }),
+      ...(waitsFor === undefined ? {} : { waitsFor }),
     },
   }) satisfies ExecutionEvent
 
@@ -72,7 +74,7 @@ export const completed = (stage: string, attempt = 1) =>
     data: { stage, attempt, output: { log: `made "${stage}"`, exitCode: 0 } },
   }) satisfies ExecutionEvent
 
-export const failed = (stage: string, attempt: number, recovery: 'retry' | 'fail-fast') =>
+export const failed = (stage: string, attempt: number, recovery: Recovery) =>
   ({
     type: 'StageFailed',
     data: {
@@ -98,16 +100,27 @@ export function completedRun(id: string = randomUUID()): RunEvents {
   return { stream: `execution-${id}`, id, events: [started(id), ...stages, end] }
 }
 
-/** A run that takes one of several ways: retries, a failure with skips, a cancellation, a timer, or all well. */
-export function anyRun(id: string = randomUUID()): RunEvents {
-  const ways: (() => ExecutionEvent[])[] = [
-    () => completedRun(id).events.slice(1) as ExecutionEvent[],
+/** A run for each way that one can take: all well, retries, a failure with skips, a cancellation, and those that wind. */
+export function everyRun(): RunEvents[] {
+  const ways: readonly (() => readonly ExecutionEvent[])[] = [
+    () => completedRun().events.slice(1),
     retrying,
     failing,
     cancelled,
     timed,
+    ...windingWays,
   ]
-  return { stream: `execution-${id}`, id, events: [started(id), ...ways[randomInt(ways.length)]!()] }
+  return ways.map((way) => {
+    const id = randomUUID()
+    const parent = { executionId: randomUUID(), stage: 'call', attempt: 1, depth: 1 }
+    const origin = way.name === 'restored' ? { parent, restoredFrom: { executionId: randomUUID(), revision: 7 } } : {}
+    return { stream: `execution-${id}`, id, events: [started(id, origin), ...way()] }
+  })
+}
+
+export function anyRun(): RunEvents {
+  const runs = everyRun()
+  return runs[randomInt(runs.length)]!
 }
 
 const retrying = (): ExecutionEvent[] => [
@@ -144,7 +157,7 @@ const cancelled = (): ExecutionEvent[] => [
 ]
 
 const timed = (): ExecutionEvent[] => [
-  scheduled('build', 1, '2026-01-01T02:00:00.000Z'),
+  scheduled('build', 1, { for: 'timer', until: '2026-01-01T02:00:00.000Z' }),
   completed('build'),
   scheduled('test'),
 ]
