@@ -14,6 +14,7 @@ import type { Leases } from './ports/leases.ts'
 import type { Logger } from './ports/logger.ts'
 import type { StageLogs } from './ports/stage-logs.ts'
 import type { WorkQueue } from './ports/work-queue.ts'
+import { createBacktest } from './queries/backtest.ts'
 import { createHistory } from './queries/history.ts'
 import type { Queries } from './queries/queries.ts'
 import { createWhatIf } from './queries/what-if.ts'
@@ -51,11 +52,13 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
   }
 
   const history = createHistory(store)
+  const whatIf = createWhatIf(history, queries)
   return {
     commands,
     queries,
     history,
-    whatIf: createWhatIf(history, queries),
+    whatIf,
+    backtest: createBacktest(history, whatIf),
     stageLogs: logs,
     clock,
 

@@ -33,6 +33,7 @@ export function routeTable(
     ['GET', '/v1/:namespace/workflows/:name', workflows.one],
     ['GET', '/v1/:namespace/workflows/:name/versions', workflows.versions],
     ['POST', '/v1/:namespace/workflows/:name/simulate', whatIf.simulate],
+    ['POST', '/v1/:namespace/workflows/:name/failures/backtest', whatIf.backtest],
     ['GET', '/v1/:namespace/workflows/:name/advice', advice.of],
     ['POST', '/v1/:namespace/workflows/:name/retire', workflows.retire],
 

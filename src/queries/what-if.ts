@@ -39,6 +39,8 @@ export type WhatIf = {
 /** Which past runs: these, or the last so many that ended. */
 export type Chosen = { readonly executions?: readonly string[]; readonly last: number }
 
+export type WhatIfOf = ReturnType<typeof createWhatIf>
+
 /** Of a run that is longer than this the rest is left out, and what it would have done is assumed. */
 const MAX_EVENTS = 50_000
 

@@ -3,6 +3,7 @@ import type { App } from '../../app.ts'
 import { compileDocument } from '../../commands/compile-document.ts'
 import type { Json } from '../../domain/message.ts'
 import { Rejected } from '../../domain/rejected.ts'
+import { readFailureRules } from '../../domain/workflow/failure-rules.ts'
 import { json } from '../answers.ts'
 import { workflowParams } from '../parameters.ts'
 import { found, route } from '../route.ts'
@@ -11,7 +12,7 @@ const tag = 'Workflows'
 const MAX_RUNS = 100
 
 /** Which past runs to look at. */
-export const chosenRuns = {
+const chosenRuns = {
   executions: z
     .array(z.uuid())
     .min(1)
@@ -31,7 +32,7 @@ const readonlyArray = <T extends z.ZodType>(item: T) => z.array(item).readonly()
 const ms = z.number().meta({ description: 'Milliseconds.' })
 const course = { status: z.string(), durationMs: ms, retries: z.int() }
 const both = z.object({ recorded: z.number(), simulated: z.number() })
-const answer = z.object({
+const simulated = {
   runs: readonlyArray(
     z.object({
       execution: z.string(),
@@ -64,9 +65,23 @@ const answer = z.object({
     retries: both,
     medianDurationMs: both,
   }),
+}
+const answer = z.object(simulated)
+
+const backtestBody = z.strictObject({
+  ...chosenRuns,
+  failures: z.custom<Json>().meta({ description: 'Rules, as `failures` of /schemas/workflow.json describes them.' }),
+})
+const judged = z.object({ class: z.string(), rule: z.string(), recovery: z.string() })
+const backtestAnswer = z.object({
+  ...simulated,
+  retries: z.object({ saved: z.int(), added: z.int() }),
+  reclassified: readonlyArray(
+    z.object({ execution: z.string(), stage: z.string(), attempt: z.int(), recorded: judged, now: judged }),
+  ).meta({ description: 'Failures that the rules judge otherwise; at most the first 500.' }),
 })
 
-export function whatIfRoutes({ whatIf }: App) {
+export function whatIfRoutes({ whatIf, backtest }: App) {
   return {
     simulate: route(
       {
@@ -88,6 +103,23 @@ export function whatIfRoutes({ whatIf }: App) {
           ...(input === undefined ? {} : { input }),
         }
         const answered = await whatIf(namespace, name, () => compiled.definition, chosen)
+        return found(answered, 'EXECUTION_UNKNOWN', `such execution of a workflow ${name}`)
+      },
+    ),
+
+    backtest: route(
+      {
+        tag,
+        summary: 'Replay the failures of past runs under other rules, and say what would have changed',
+        params: workflowParams,
+        body: backtestBody,
+        answers: { 200: backtestAnswer },
+      },
+      async ({ params: { namespace, name }, body: { failures, executions, last } }) => {
+        const read = readFailureRules(failures, ['failures'])
+        if (!read.ok) throw new Rejected('DEFINITION_INVALID', 'the rules have faults', read.faults)
+        const chosen = { last, ...(executions === undefined ? {} : { executions }) }
+        const answered = await backtest(namespace, name, read.rules, chosen)
         return found(answered, 'EXECUTION_UNKNOWN', `such execution of a workflow ${name}`)
       },
     ),
