@@ -4,8 +4,8 @@ import type { CompiledStage } from '../workflow/definition.ts'
 import type { Draft } from './draft.ts'
 import { ExpressionFailed } from './expression.ts'
 import { cancelIdle, recover } from './recover.ts'
-import { begin, scopeOf } from './schedule.ts'
-import { hasEnded, hasSucceeded, type StageState } from './state.ts'
+import { begin, roomIn, scopeOf } from './schedule.ts'
+import { hasEnded, hasSucceeded, isStopped, type StageState } from './state.ts'
 import { resolveValues } from './template.ts'
 
 /** Works off what is to follow, and ends the run if nothing of it is open any more. */
@@ -46,8 +46,8 @@ export function beginReady(draft: Draft): void {
 }
 
 function follow(draft: Draft, index: number): void {
-  const { parent, compensates } = draft.stage(index)
-  if (parent !== undefined) draft.groups.push(draft.state.run.graph.indexOf(parent))
+  const { compensates } = draft.stage(index)
+  draft.leave(index)
   if (draft.state.status === 'cancelling' && compensates === undefined) return
   for (const dependent of draft.state.run.graph.dependentsOf(index)) {
     const state = draft.now(dependent)
@@ -101,30 +101,46 @@ function regroup(draft: Draft, index: number): void {
   const group = draft.now(index)
   if (group.status !== 'expanded') return
   if (group.open > 0) {
-    if (draft.stage(index).matrix?.maxParallel === undefined) return
-    const { graph } = draft.state.run
-    const isReady = (child: number) => draft.now(child).status === 'blocked' && graph.needsOf(child).length === 0
-    const next = group.children.find(isReady)
-    if (next !== undefined) draft.due.push(next)
+    const room = roomIn(draft, index)
+    if (room !== Infinity) draft.due.push(...group.children.filter((child) => isHeldBack(draft, child)).slice(0, room))
     return
   }
   const { id } = draft.stage(index)
   const { attempt } = group
-  const ids = (status: StageState['status']) =>
-    group.children.filter((child) => draft.now(child).status === status).map((child) => draft.stage(child).id)
-  const failed = ids('failed')
-  const cancelled = ids('cancelled')
-  if (failed.length > 0) {
-    const message = `failed: ${failed.join(', ')}`.slice(0, 4_096)
-    draft.failed.push({ index, attempt, error: { code: 'STAGES_FAILED', message, retryable: false } })
-  } else if (cancelled.length > 0) {
-    const reason = draft.state.status === 'cancelling' ? draft.state.reason : 'another stage failed'
-    draft.emit({ type: 'StageCancelled', data: { stage: id, attempt, reason } })
-    draft.ended.push(index)
-  } else {
+  const { state } = draft
+  const isFailed = (child: number) => draft.now(child).status === 'failed'
+  const isBroken = (child: number) => isFailed(child) || isStopped(draft.now(child))
+  const broken = group.children.filter(isBroken)
+  if (broken.length === 0) {
     draft.emit({ type: 'StageCompleted', data: { stage: id, attempt, output: outputOf(draft, index, group) } })
     draft.ended.push(index)
+  } else if (broken.some(isFailed) || !endsWithOthers(draft, index)) {
+    const failed = broken.some(isFailed) ? broken.filter(isFailed) : broken
+    const message = `failed: ${failed.map((child) => draft.stage(child).id).join(', ')}`.slice(0, 4_096)
+    draft.failed.push({ index, attempt, error: { code: 'STAGES_FAILED', message, retryable: false } })
+  } else {
+    const reason = state.status === 'cancelling' ? state.reason : 'another stage failed'
+    draft.emit({ type: 'StageCancelled', data: { stage: id, attempt, reason } })
+    draft.ended.push(index)
   }
+}
+
+/** Whether what was generated was stopped for a reason outside: the run is ending, or a sibling of the generating stage failed. */
+function endsWithOthers(draft: Draft, index: number): boolean {
+  if (draft.isEnding(index)) return true
+  for (let { parent } = draft.stage(index); parent !== undefined; ) {
+    const at = draft.state.run.graph.indexOf(parent)
+    const group = draft.now(at)
+    if (group.status === 'expanded' && group.children.some((child) => draft.now(child).status === 'failed')) return true
+    parent = draft.stage(at).parent
+  }
+  return false
+}
+
+/** Stages of a matrix need nothing, so one that has not begun waits for room alone. */
+function isHeldBack(draft: Draft, child: number): boolean {
+  const state = draft.now(child)
+  return state.status === 'blocked' || (state.status === 'retrying' && state.dueAt <= draft.at)
 }
 
 /** What a stage answers that generated others: of a matrix the combinations with their outputs, in order. */
@@ -148,7 +164,8 @@ function end(draft: Draft): boolean {
   }
   const ids = (status: StageState['status']) =>
     state.stages.flatMap((stage, index) => (stage.status === status ? [draft.stage(index).id] : []))
-  const failed = ids('failed')
+  // A stage answers for those that it generated.
+  const failed = ids('failed').filter((id) => draft.stage(state.run.graph.indexOf(id)).parent === undefined)
   if (state.status === 'cancelling' && state.outcome === 'cancelled')
     draft.emit({ type: 'ExecutionCancelled', data: { reason: state.reason } })
   else if (state.status === 'cancelling') {
@@ -176,8 +193,10 @@ function complete(draft: Draft, stages: number): void {
 
 function wantsCompensation({ state }: Draft): boolean {
   if (state.compensable.length === 0) return false
-  const timedOut = state.status === 'cancelling' && state.outcome === 'failed'
-  return state.failing === 'compensate' || (timedOut && state.run.definition.onFailure === 'compensate')
+  if (state.status !== 'cancelling') return state.failing === 'compensate'
+  return (
+    state.outcome === 'failed' && (state.failing === 'compensate' || state.run.definition.onFailure === 'compensate')
+  )
 }
 
 /** One after another, the latest first; one that fails does not keep the others from being undone. */
@@ -189,10 +208,22 @@ function compensate(draft: Draft): void {
     if (step === undefined) throw new Error(`${id} does not know how to be undone`)
     const needs = stages.slice(-1).map((before) => before.id)
     const known = values === undefined ? {} : { values }
-    stages.push({ id: `${id}.compensate`, ...step, needs, trigger: 'all-done', compensates: id, ...known })
+    stages.push({
+      id: unusedId(draft, `${id}.compensate`),
+      ...step,
+      needs,
+      trigger: 'all-done',
+      compensates: id,
+      ...known,
+    })
   }
   draft.emit({ type: 'CompensationStarted', data: { stages } })
   draft.due.push(first)
+}
+
+/** Who generates stages names them, and may have taken the name. */
+function unusedId(draft: Draft, id: string): string {
+  return draft.state.run.graph.indexOf(id) === -1 ? id : unusedId(draft, `${id}-`)
 }
 
 /** Asks an open run to end: what is idle ends now, what runs is asked to stop and ends with its report. */

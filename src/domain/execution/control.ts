@@ -8,7 +8,16 @@ import type { ExecutionEvent } from './events.ts'
 import { findStage, requireGoing, requireOpen } from './find.ts'
 import { requireInput } from './given-input.ts'
 import { abandon as giveUp } from './recover.ts'
-import { type Execution, isOpen, type OpenExecution, type StageState } from './state.ts'
+import {
+  type Execution,
+  hasEnded,
+  hasSucceeded,
+  isOpen,
+  isStopped,
+  type OpenExecution,
+  type StageState,
+  stageOf,
+} from './state.ts'
 
 type Of<T extends ControlCommand['type']> = Extract<ControlCommand, { type: T }>
 
@@ -41,6 +50,8 @@ export function cancel({ reason, at }: Of<'CancelExecution'>, state: Execution):
 
 export function timeOut({ at }: Of<'TimeOutExecution'>, state: Execution): readonly ExecutionEvent[] {
   if (state.status !== 'running' || state.timeoutAt > at) return []
+  // What undoes the run has its own time, as it has where the timeout was what the run failed of.
+  if (state.stages.some((_, index) => stageOf(state.run, index).compensates !== undefined)) return []
   const draft = new Draft(state, at)
   requestEnd(draft, `the run took longer than ${state.run.definition.timeoutMs} ms`, 'failed')
   settle(draft)
@@ -52,10 +63,9 @@ export function retry(command: Of<'RetryStage'>, state: Execution): readonly Exe
   if (command.by === 'timer') {
     // The timer may be late, early or double; only the attempt that is due now concerns anybody.
     const due = stage.status === 'retrying' && stage.attempt === command.attempt && stage.dueAt <= command.at
-    if (!due || state.status !== 'running') return []
+    if (!due || !isOpen(state)) return []
   }
-  const open = requireGoing(state)
-  const draft = new Draft(open, command.at)
+  const draft = new Draft(command.by === 'timer' ? requireOpen(state) : requireGoing(state, index), command.at)
   if (command.by === 'person') announce(draft, index, stage, command)
   draft.due.push(index)
   settle(draft)
@@ -86,7 +96,8 @@ function nextAttempt({ run, failing, stages }: OpenExecution, index: number, sta
   const ended = failing !== false && compensates === undefined
   if (stage.status === 'retrying' && !ended) return stage.attempt
   if (stage.status === 'waiting' && stage.waits.for === 'person' && !ended) return stage.attempt + 1
-  const alone = group === undefined || group.status === 'expanded'
+  const alone =
+    group === undefined || (group.status === 'expanded' && !group.children.some((child) => isStopped(stages[child]!)))
   const generated = stages.some((other, at) => other && run.definition.stages[at]?.parent === id)
   if (stage.status === 'failed' && !ended && alone && !generated && compensates === undefined) return stage.attempt + 1
   const advice = ended
@@ -95,15 +106,22 @@ function nextAttempt({ run, failing, stages }: OpenExecution, index: number, sta
   throw new Rejected('STAGE_NOT_RETRYABLE', `${id} is ${stage.status}; ${advice}`)
 }
 
-/** The stages after it that were skipped because their trigger could not hold any more; it may now. */
+/** The stages after it that were skipped because their trigger could not hold any more, and for which it may now. */
 function skippedBecauseOf({ state }: Draft, index: number): string[] {
   const { graph } = state.run
   const found = new Set<number>()
+  const mayHold = (dependent: number) =>
+    stageOf(state.run, dependent).trigger !== 'all-success' ||
+    graph.needsOf(dependent).every((need) => {
+      const now = state.stages[need]!
+      return need === index || found.has(need) || !hasEnded(now) || hasSucceeded(now)
+    })
   const queue = [index]
   for (let next = queue.pop(); next !== undefined; next = queue.pop())
     for (const dependent of graph.dependentsOf(next)) {
       const stage = state.stages[dependent]!
-      if (found.has(dependent) || stage.status !== 'skipped' || stage.reason !== 'trigger') continue
+      const skipped = stage.status === 'skipped' && stage.reason === 'trigger'
+      if (!skipped || found.has(dependent) || !mayHold(dependent)) continue
       found.add(dependent)
       queue.push(dependent)
     }
@@ -111,13 +129,16 @@ function skippedBecauseOf({ state }: Draft, index: number): string[] {
 }
 
 function changedInput(draft: Draft, index: number, changes: { readonly [key: string]: Json } | undefined) {
-  return changes === undefined ? undefined : { ...draft.stage(index).with, ...changes }
+  if (changes === undefined) return undefined
+  const { fallback, with: own } = draft.stage(index)
+  const now = draft.now(index)
+  return { ...('fallback' in now && now.fallback && fallback ? fallback.with : own), ...changes }
 }
 
 export function skip({ stage: id, reason, at }: Of<'SkipStage'>, state: Execution): readonly ExecutionEvent[] {
   const { index, stage } = findStage(id, state)
   if (stage.status === 'skipped' && stage.reason === 'person') return []
-  const draft = new Draft(requireGoing(state), at)
+  const draft = new Draft(requireGoing(state, index), at)
   const idle = ['blocked', 'waiting', 'scheduled', 'retrying'].includes(stage.status)
   if (!idle || draft.isEnding(index))
     throw new Rejected(

@@ -54,6 +54,12 @@ export class Draft {
     return this.state.stages[index]!
   }
 
+  /** Of the stages that a group lets run at once, one runs no more. */
+  leave(index: number): void {
+    const { parent } = this.stage(index)
+    if (parent !== undefined) this.groups.push(this.state.run.graph.indexOf(parent))
+  }
+
   /** Whether the stage may begin an attempt now. What undoes a failed run does so even though that is ending. */
   mayStart(index: number): boolean {
     const { status } = this.state

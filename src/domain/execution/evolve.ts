@@ -1,16 +1,8 @@
 import type { CompiledStage, CompiledWorkflow } from '../workflow/definition.ts'
 import type { ExecutionEvent, ExecutionEventOf, GeneratedStage } from './events.ts'
+import { evolveStage, type StageEvent, triedOf } from './evolve-stage.ts'
 import { createGraph, type WorkflowGraph } from './graph.ts'
-import {
-  type Checkpoint,
-  type Execution,
-  hasEnded,
-  isOpen,
-  type OpenExecution,
-  type Run,
-  type StageState,
-  stageOf,
-} from './state.ts'
+import { type Execution, hasEnded, isOpen, type OpenExecution, type Run, type StageState, stageOf } from './state.ts'
 
 type DataOf<T extends ExecutionEvent['type']> = ExecutionEventOf<T>['data']
 
@@ -39,11 +31,11 @@ export function evolve(state: Execution, event: ExecutionEvent): Execution {
     case 'CompensationStarted':
       return { ...withStages(state, event.data.stages), compensable: [] }
     case 'ExecutionCompleted':
-      return { status: 'completed', run: state.run, stages: state.stages, output: event.data.output }
+      return { ...over(state), status: 'completed', output: event.data.output }
     case 'ExecutionFailed':
-      return { status: 'failed', run: state.run, stages: state.stages, output: undefined }
+      return { ...over(state), status: 'failed' }
     case 'ExecutionCancelled':
-      return { status: 'cancelled', run: state.run, stages: state.stages, output: undefined }
+      return { ...over(state), status: 'cancelled' }
     default:
       return withStage(state, event)
   }
@@ -69,6 +61,8 @@ function started(data: DataOf<'ExecutionStarted'>): OpenExecution {
 function going({ run, stages, open, failing, compensable, signals, signalIds, timeoutAt }: OpenExecution) {
   return { run, stages, open, failing, compensable, signals, signalIds, timeoutAt }
 }
+
+const over = ({ run, stages, signalIds }: OpenExecution) => ({ run, stages, signalIds, output: undefined })
 
 const blocked = (stage: CompiledStage): StageState => ({
   status: 'blocked',
@@ -118,8 +112,6 @@ function childOf(parent: CompiledStage, child: GeneratedStage): CompiledStage {
   const { matrix: _, when: __, ...rest } = parent
   return { ...rest, ...child, parent: parent.id, needs: [], trigger: 'all-success' }
 }
-
-export type StageEvent = Extract<ExecutionEvent, { data: { readonly stage: string } }>
 
 function withStage(state: OpenExecution, event: StageEvent): OpenExecution {
   const index = state.run.graph.indexOf(event.data.stage)
@@ -182,7 +174,7 @@ function failed(state: OpenExecution, index: number, data: DataOf<'StageFailed' 
 }
 
 function retried(state: OpenExecution, index: number, before: StageState, data: DataOf<'StageRetried'>): OpenExecution {
-  const changed = data.with === undefined ? state : { ...state, run: withInput(state.run, index, data.with) }
+  const changed = data.with === undefined ? state : { ...state, run: withInput(state.run, index, before, data.with) }
   if (!hasEnded(before)) return changed
   const { run } = changed
   const stages = changed.stages.slice()
@@ -201,118 +193,13 @@ function retried(state: OpenExecution, index: number, before: StageState, data: 
 }
 
 /** The stages change in place, so to say: the graph stays the one it was. */
-function withInput(run: Run, index: number, input: CompiledStage['with']): Run {
+function withInput(run: Run, index: number, before: StageState, input: CompiledStage['with']): Run {
   const stages = run.definition.stages.slice()
-  stages[index] = { ...stages[index]!, with: input }
+  const stage = stages[index]!
+  const { fallback } = stage
+  stages[index] =
+    fallback && triedOf(before).fallback
+      ? { ...stage, fallback: { ...fallback, with: input } }
+      : { ...stage, with: input }
   return { ...run, definition: { ...run.definition, stages } }
-}
-
-/** Before the first attempt there is nothing behind a stage but what it was restored with. */
-function triedOf(before: StageState): { lost: number; checkpoint: Checkpoint | undefined; fallback: boolean } {
-  if ('lost' in before) return { lost: before.lost, checkpoint: before.checkpoint, fallback: before.fallback }
-  return { lost: 0, checkpoint: before.status === 'blocked' ? before.checkpoint : undefined, fallback: false }
-}
-
-function evolveStage(before: StageState, event: StageEvent): StageState {
-  switch (event.type) {
-    case 'StageScheduled': {
-      const { attempt, waitsFor } = event.data
-      const tried = { attempt, ...triedOf(before) }
-      if (waitsFor === undefined) return { status: 'scheduled', ...tried }
-      if (waitsFor.for !== 'approval') return { status: 'waiting', ...tried, waits: waitsFor }
-      const nobody = { approvers: [], required: 1, selfApproval: true, granted: [] }
-      return { status: 'waiting', ...tried, waits: { ...waitsFor, ...nobody } }
-    }
-    case 'StageStarted': {
-      const { attempt, worker } = event.data
-      return { status: 'running', attempt, ...triedOf(before), worker, stopping: undefined }
-    }
-    case 'StageCheckpointed': {
-      if (before.status !== 'running') throw new Error(`StageCheckpointed comes to a stage that is ${before.status}`)
-      const { attempt, sequence, state } = event.data
-      return { ...before, checkpoint: { attempt, sequence, state } }
-    }
-    case 'StageCompleted':
-      return { status: 'completed', attempt: event.data.attempt, output: event.data.output }
-    case 'StageFailed':
-      return failedStage(before, event.data)
-    case 'StageAbandoned':
-      return { status: 'failed', attempt: event.data.attempt, error: errorOf(before) }
-    case 'StageRetried':
-      return retriedStage(before, event.data)
-    case 'StageSkipped': {
-      const { reason, detail } = event.data
-      const attempt = 'attempt' in before ? before.attempt : 0
-      const error = reason === 'recovery' ? errorOf(before) : undefined
-      return { status: 'skipped', attempt, reason, detail, error }
-    }
-    case 'StageCancelled':
-      return { status: 'cancelled', attempt: event.data.attempt, reason: event.data.reason }
-    case 'ApprovalRequested':
-    case 'ApprovalGranted':
-    case 'ApprovalRejected':
-      return withApproval(before, event)
-    case 'StageRestored':
-      return restoredStage(before, event.data)
-  }
-}
-
-function failedStage(before: StageState, { attempt, error, recovery }: DataOf<'StageFailed'>): StageState {
-  if (recovery === 'ask' || recovery === 'skip')
-    return { status: 'waiting', attempt, ...triedOf(before), waits: { for: 'person', error } }
-  if (recovery === 'retry' || recovery === 'fallback')
-    return { status: 'retrying', attempt: attempt + 1, ...triedOf(before), dueAt: '', queue: undefined, error }
-  return { status: 'failed', attempt, error }
-}
-
-function retriedStage(before: StageState, data: DataOf<'StageRetried'>): StageState {
-  const { attempt, dueAt, queue, reason } = data
-  const { lost, checkpoint, fallback } = triedOf(before)
-  return {
-    status: 'retrying',
-    attempt,
-    lost: reason === 'lost' ? lost + 1 : lost,
-    // What the work had saved is nothing that its fallback could go on from.
-    checkpoint: reason === 'fallback' ? undefined : checkpoint,
-    fallback: reason === 'fallback' || fallback,
-    dueAt,
-    queue: queue ?? (before.status === 'retrying' ? before.queue : undefined),
-    error: errorOf(before),
-  }
-}
-
-function errorOf(stage: StageState) {
-  if (stage.status === 'retrying' || stage.status === 'failed') return stage.error
-  if (stage.status === 'waiting' && stage.waits.for === 'person') return stage.waits.error
-  throw new Error(`a stage that is ${stage.status} has no error to go on from`)
-}
-
-function withApproval(
-  before: StageState,
-  event: ExecutionEventOf<'ApprovalRequested' | 'ApprovalGranted' | 'ApprovalRejected'>,
-): StageState {
-  if (before.status !== 'waiting' || before.waits.for !== 'approval')
-    throw new Error(`${event.type} comes to a stage that is ${before.status}`)
-  switch (event.type) {
-    case 'ApprovalRequested': {
-      const { approvers, required, selfApproval } = event.data
-      return { ...before, waits: { ...before.waits, approvers, required, selfApproval } }
-    }
-    case 'ApprovalGranted':
-      return { ...before, waits: { ...before.waits, granted: [...before.waits.granted, event.data.by] } }
-    case 'ApprovalRejected':
-      return before
-  }
-}
-
-function restoredStage(before: StageState, data: DataOf<'StageRestored'>): StageState {
-  switch (data.as) {
-    case 'completed':
-      return { status: 'completed', attempt: data.attempt, output: data.output }
-    case 'skipped':
-      return { status: 'skipped', attempt: 0, reason: data.reason, detail: data.detail, error: undefined }
-    case 'resumable':
-      if (before.status !== 'blocked') throw new Error(`StageRestored comes to a stage that is ${before.status}`)
-      return { ...before, checkpoint: { attempt: 0, sequence: 0, state: data.checkpoint } }
-  }
 }

@@ -15,9 +15,12 @@ export function requireOpen(state: Execution): OpenExecution {
   throw new Rejected('EXECUTION_ALREADY_ENDED', `the execution has ended: it is ${state.status}`)
 }
 
-/** @throws Rejected EXECUTION_ALREADY_ENDED, EXECUTION_CANCELLING */
-export function requireGoing(state: Execution): OpenExecution {
+/**
+ * The run, or of a run that is being cancelled the stage at `index` where it undoes what that did.
+ * @throws Rejected EXECUTION_ALREADY_ENDED, EXECUTION_CANCELLING
+ */
+export function requireGoing(state: Execution, index = -1): OpenExecution {
   const open = requireOpen(state)
-  if (open.status !== 'cancelling') return open
+  if (open.status !== 'cancelling' || open.run.definition.stages[index]?.compensates !== undefined) return open
   throw new Rejected('EXECUTION_CANCELLING', 'the execution is being cancelled; nothing of it goes on')
 }

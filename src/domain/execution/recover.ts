@@ -34,17 +34,18 @@ export function recover(draft: Draft, failure: Failure): void {
   } else if (recovery === 'fallback') announce(draft, index, 'fallback', 0)
   else if (recovery === 'skip') skip(draft, index, error)
   else if (recovery !== 'ask') endWith(draft, index, recovery)
+  draft.leave(index)
 }
 
 const usedBy = (draft: Draft, index: number, attempt: number): number => {
   const now = draft.now(index)
-  return 'lost' in now ? attempt - now.lost : attempt
+  return 'lost' in now ? attempt - now.lost - now.replaced : attempt
 }
 
 function choose(draft: Draft, { index, attempt, error, final }: Failure, { recover: plan, retries }: Verdict): Chosen {
   const stage = draft.stage(index)
   if (draft.isEnding(index) || stage.compensates !== undefined) {
-    const again = stage.compensates !== undefined && !draft.isEnding(index) && retries
+    const again = stage.compensates !== undefined && !draft.isEnding(index) && retries && !final
     return (again && retryOf(draft, index, attempt, error)) || { recovery: 'continue' }
   }
   const now = draft.now(index)
@@ -54,7 +55,7 @@ function choose(draft: Draft, { index, attempt, error, final }: Failure, { recov
   const again = plan?.action === 'retry' || (plan === undefined && retries)
   const another = again && !final ? retryOf(draft, index, attempt, error, plan) : undefined
   if (another) return another
-  if (stage.fallback && now.status !== 'expanded' && !('fallback' in now && now.fallback))
+  if (stage.fallback && stage.matrix === undefined && now.status !== 'expanded' && !('fallback' in now && now.fallback))
     return { recovery: 'fallback' }
   if (stage.continueOnError) return { recovery: 'skip' }
   return { recovery: finalOf(draft, index) }

@@ -5,9 +5,9 @@ import type { StageReport } from './commands.ts'
 import { Draft } from './draft.ts'
 import type { ExecutionEvent, StageError } from './events.ts'
 import { findStage, requireOpen } from './find.ts'
-import { MAX_STAGES } from './graph.ts'
+import { validateGraph } from './graph.ts'
 import { lose } from './recover.ts'
-import { beginChildren } from './schedule.ts'
+import { beginChildren, generatedFault } from './schedule.ts'
 import { type Execution, type StageState, stageOf } from './state.ts'
 
 export function report(command: StageReport, state: Execution): readonly ExecutionEvent[] {
@@ -82,16 +82,14 @@ function complete(draft: Draft, command: StageReport & { type: 'CompleteStage' }
     stop(draft, index, attempt)
     return
   }
-  const total = draft.state.stages.length + stages.length
-  const known = stages.find(({ id }) => draft.state.run.graph.indexOf(id) !== -1)
-  if (total <= MAX_STAGES && known === undefined) {
-    draft.emit({ type: 'StagesGenerated', data: { parent: stage, attempt, output, stages } })
+  const undoes = draft.stage(index).compensates !== undefined ? 'what undoes a run goes on as no others' : undefined
+  const message = undoes ?? validateGraph(stages)[0]?.message ?? generatedFault(draft, stages)
+  if (message === undefined) {
+    const children = stages.map((child) => ({ ...child, parent: stage }))
+    draft.emit({ type: 'StagesGenerated', data: { parent: stage, attempt, output, stages: children } })
     beginChildren(draft, index)
     return
   }
-  const message = known
-    ? `the run has a stage ${JSON.stringify(known.id)} already`
-    : `with what ${stage} generated the run would have ${total} stages, the limit is ${MAX_STAGES}`
   draft.failed.push({ index, attempt, error: { code: 'GENERATED_INVALID', message, retryable: false } })
 }
 

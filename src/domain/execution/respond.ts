@@ -1,4 +1,5 @@
 // What stages wait for that no worker does: people's answers, signals, and time.
+import type { Json } from '../message.ts'
 import { Rejected } from '../rejected.ts'
 import { settle } from './advance.ts'
 import type { ControlCommand } from './commands.ts'
@@ -16,13 +17,13 @@ const MAX_SIGNALS = 1_000
 /** Grants or rejects an approval: once a person, by one who may. */
 export function answer(command: Of<'ApproveStage' | 'RejectStage'>, state: Execution): readonly ExecutionEvent[] {
   const { index, stage } = findStage(command.stage, state)
-  const open = requireGoing(state)
+  if (isRepeat(command, stage)) return []
+  const open = requireGoing(state, index)
   if (stage.status !== 'waiting' || stage.waits.for !== 'approval')
     throw new Rejected('STAGE_NOT_WAITING', `${command.stage} does not wait for an approval; it is ${stage.status}`)
   const { waits, attempt } = stage
   requireApprover(command, waits, open.run.startedBy)
   const grants = command.type === 'ApproveStage'
-  if (grants && waits.granted.includes(command.by)) return []
   const draft = new Draft(open, command.at)
   const said = command.comment === undefined ? {} : { comment: command.comment }
   draft.emit({
@@ -31,7 +32,8 @@ export function answer(command: Of<'ApproveStage' | 'RejectStage'>, state: Execu
   })
   if (!grants) {
     const message = `${command.by} rejected it${command.comment === undefined ? '' : `: ${command.comment}`}`
-    draft.failed.push({ index, attempt, error: { code: 'APPROVAL_REJECTED', message, retryable: false } })
+    const details = { by: command.by }
+    draft.failed.push({ index, attempt, error: { code: 'APPROVAL_REJECTED', message, retryable: false, details } })
   } else if (waits.granted.length + 1 >= waits.required) {
     const approvedBy = [...waits.granted, command.by]
     draft.emit({ type: 'StageCompleted', data: { stage: command.stage, attempt, output: { approvedBy } } })
@@ -39,6 +41,20 @@ export function answer(command: Of<'ApproveStage' | 'RejectStage'>, state: Execu
   }
   settle(draft)
   return draft.events
+}
+
+/** True where the log already has this answer, even if the wait has ended with it. */
+function isRepeat({ type, by }: Of<'ApproveStage' | 'RejectStage'>, stage: StageState): boolean {
+  if (type === 'RejectStage')
+    return stage.status === 'failed' && stage.error.code === 'APPROVAL_REJECTED' && names(stage.error.details, 'by', by)
+  if (stage.status === 'completed') return names(stage.output, 'approvedBy', by)
+  return stage.status === 'waiting' && stage.waits.for === 'approval' && stage.waits.granted.includes(by)
+}
+
+function names(json: Json | undefined, member: string, by: string): boolean {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) return false
+  const named = json[member]
+  return Array.isArray(named) ? named.includes(by) : named === by
 }
 
 function requireApprover(
@@ -57,15 +73,15 @@ function requireApprover(
 /** Keeps a signal, or gives it to the first stage that waits for one of its name. */
 export function signal(command: Of<'ReceiveSignal'>, state: Execution): readonly ExecutionEvent[] {
   const { id, name, payload } = command
-  if (isOpen(state) && state.signalIds.includes(id)) return []
-  const open = requireGoing(state)
+  if (state.status !== 'none' && state.signalIds.includes(id)) return []
+  const waits = (stage: StageState) =>
+    stage.status === 'waiting' && stage.waits.for === 'signal' && stage.waits.name === name
+  const index = state.status === 'none' ? -1 : state.stages.findIndex(waits)
+  const open = requireGoing(state, index)
   if (open.signalIds.length >= MAX_SIGNALS)
     throw new Rejected('SIGNALS_FULL', `the execution has received ${MAX_SIGNALS} signals, and takes no more`)
   const draft = new Draft(open, command.at)
   draft.emit({ type: 'SignalReceived', data: { id, name, payload } })
-  const waits = (stage: StageState) =>
-    stage.status === 'waiting' && stage.waits.for === 'signal' && stage.waits.name === name
-  const index = draft.state.stages.findIndex(waits)
   const stage = draft.state.stages[index]
   if (stage?.status === 'waiting') {
     const { attempt } = stage

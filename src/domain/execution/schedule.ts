@@ -7,8 +7,9 @@ import type { CompiledStage } from '../workflow/definition.ts'
 import type { Draft } from './draft.ts'
 import type { ExecutionEventOf, Wait } from './events.ts'
 import { ExpressionFailed, type ExpressionScope, evaluateCondition } from './expression.ts'
+import { MAX_STAGES } from './graph.ts'
 import { combinationsOf } from './matrix.ts'
-import { hasEnded, type OpenExecution, stageOf } from './state.ts'
+import { type OpenExecution, type StageState, stageOf } from './state.ts'
 import { resolveValues } from './template.ts'
 
 type Input = { readonly [key: string]: Json }
@@ -17,21 +18,28 @@ type Approval = Omit<ExecutionEventOf<'ApprovalRequested'>['data'], 'stage' | 'a
 /** Begins the next attempt of a stage that is due, unless something has come between. */
 export function begin(draft: Draft, index: number): void {
   const now = draft.now(index)
+  if (now.status !== 'blocked' && now.status !== 'retrying') return
   if (!draft.mayStart(index) || !hasRoom(draft, index)) return
-  if (now.status === 'blocked') first(draft, index)
-  else if (now.status === 'retrying') again(draft, index, now.attempt)
+  // One that failed before its first attempt is looked at as if it had never begun.
+  if (now.status === 'blocked' || now.attempt === 1) first(draft, index)
+  else again(draft, index, now.attempt)
 }
 
-/** Of the stages of a matrix only so many run at once. */
 function hasRoom(draft: Draft, index: number): boolean {
   const { parent } = draft.stage(index)
-  if (parent === undefined) return true
-  const at = draft.state.run.graph.indexOf(parent)
-  const { matrix } = draft.stage(at)
-  const group = draft.now(at)
-  if (matrix?.maxParallel === undefined || group.status !== 'expanded') return true
-  const idle = (child: number) => draft.now(child).status === 'blocked' || hasEnded(draft.now(child))
-  return group.children.filter((child) => child !== index && !idle(child)).length < matrix.maxParallel
+  return parent === undefined || roomIn(draft, draft.state.run.graph.indexOf(parent)) > 0
+}
+
+/** How many more stages of a group may run: of a matrix only so many do at once. Who waits for a retry or a person does not. */
+export function roomIn(draft: Draft, parent: number): number {
+  const { maxParallel = Infinity } = draft.stage(parent).matrix ?? {}
+  const group = draft.now(parent)
+  if (maxParallel === Infinity || group.status !== 'expanded') return Infinity
+  const runs = (state: StageState) =>
+    state.status === 'scheduled' ||
+    state.status === 'running' ||
+    (state.status === 'waiting' && state.waits.for !== 'person')
+  return maxParallel - group.children.filter((child) => runs(draft.now(child))).length
 }
 
 function first(draft: Draft, index: number): void {
@@ -64,8 +72,22 @@ function expand(draft: Draft, index: number, matrix: NonNullable<CompiledStage['
   const { id: parent } = draft.stage(index)
   const axes = resolveValues(matrix.axes as { [axis: string]: Json }, scopeOf(draft.state, draft.stage(index)))
   const stages = combinationsOf(parent, axes)
+  assertFits(draft, parent, stages)
   draft.emit({ type: 'StagesGenerated', data: { parent, attempt: 0, output: null, stages } })
   beginChildren(draft, index)
+}
+
+function assertFits(draft: Draft, parent: string, stages: readonly { readonly id: string }[]): void {
+  const fault = generatedFault(draft, stages)
+  if (fault !== undefined) throw new ExpressionFailed(parent, fault)
+}
+
+/** What keeps a run from having more stages, or undefined. */
+export function generatedFault({ state }: Draft, stages: readonly { readonly id: string }[]): string | undefined {
+  const total = state.stages.length + stages.length
+  if (total > MAX_STAGES) return `the run would have ${total} stages, the limit is ${MAX_STAGES}`
+  const known = stages.find(({ id }) => state.run.graph.indexOf(id) !== -1)
+  return known && `the run has a stage ${JSON.stringify(known.id)} already`
 }
 
 /** Lets the stages that were generated begin; without any, the one that generated them has ended. */

@@ -15,6 +15,8 @@ type Tried = {
   readonly checkpoint: Checkpoint | undefined
   /** The stage's fallback has taken over. */
   readonly fallback: boolean
+  /** How many attempts were those of the work that the fallback took the place of, lost ones left out. */
+  readonly replaced: number
 }
 
 /** What a stage that waits waits for; an approval gathers who granted it, a person is asked what to do about a failure. */
@@ -53,7 +55,12 @@ export type StageState =
       readonly output: Json
     }
   | { readonly status: 'completed'; readonly attempt: number; readonly output: Json }
-  | { readonly status: 'failed'; readonly attempt: number; readonly error: StageError }
+  | {
+      readonly status: 'failed'
+      readonly attempt: number
+      readonly error: StageError
+      readonly checkpoint: Checkpoint | undefined
+    }
   /** `error` is set where it failed first. */
   | {
       readonly status: 'skipped'
@@ -62,7 +69,12 @@ export type StageState =
       readonly detail: string
       readonly error: StageError | undefined
     }
-  | { readonly status: 'cancelled'; readonly attempt: number; readonly reason: string }
+  | {
+      readonly status: 'cancelled'
+      readonly attempt: number
+      readonly reason: string
+      readonly checkpoint: Checkpoint | undefined
+    }
 
 /** What a run was started with. Stages are addressed by their index in `definition.stages`; those generated are added there. */
 export type Run = {
@@ -106,6 +118,7 @@ type EndedExecution = {
   readonly status: 'completed' | 'failed' | 'cancelled'
   readonly run: Run
   readonly stages: readonly StageState[]
+  readonly signalIds: readonly string[]
   readonly output: Json | undefined
 }
 
@@ -125,5 +138,11 @@ export const hasSucceeded = (stage: StageState): boolean =>
   stage.status === 'completed' ||
   (stage.status === 'skipped' &&
     (stage.reason === 'condition' || stage.reason === 'person' || stage.reason === 'recovery'))
+
+/** Ended, or asked to, because another stage failed or the run is to end. */
+export const isStopped = (stage: StageState): boolean =>
+  stage.status === 'cancelled' ||
+  (stage.status === 'skipped' && stage.reason === 'fail-fast') ||
+  (stage.status === 'running' && stage.stopping !== undefined)
 
 export const stageOf = (run: Run, index: number): CompiledStage => run.definition.stages[index]!
