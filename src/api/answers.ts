@@ -3,7 +3,6 @@
 import { z } from 'zod'
 import type { Controlled } from '../commands/control-execution.ts'
 import type { Json, RecordedEvent } from '../domain/message.ts'
-import { failureClass } from '../domain/workflow/failure-schema.ts'
 import type { LogLine } from '../ports/stage-logs.ts'
 import type { ExecutionGraph } from '../queries/graph.ts'
 import type { ExecutionSummary, ExecutionView, Page, ProjectionView, WorkflowView } from '../queries/queries.ts'
@@ -11,7 +10,7 @@ import type { RunDiff } from '../queries/time-travel.ts'
 
 const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })
 const revision = z.string().meta({ description: 'A place in the stream, from 0.', examples: ['12'] })
-const time = z.string().meta({ description: 'ISO 8601 in UTC.', examples: ['2030-01-31T18:00:00.000Z'] })
+export const time = z.string().meta({ description: 'ISO 8601 in UTC.', examples: ['2030-01-31T18:00:00.000Z'] })
 export const json = z.custom<Json>().meta({ description: 'Any JSON.' })
 
 const pageOf = <T extends z.ZodType>(item: T) =>
@@ -70,33 +69,6 @@ export const generatedSchema = z
     summary: descriptionSchema,
   })
   .meta({ id: 'GeneratedWorkflow' })
-
-const recovery = z.union([
-  z.object({
-    action: z.literal('retry'),
-    maxAttempts: z.int().optional(),
-    backoff: z
-      .object({
-        type: z.enum(['fixed', 'linear', 'exponential']),
-        initialMs: z.number(),
-        maxMs: z.number(),
-        jitter: z.number(),
-      })
-      .readonly()
-      .optional(),
-    queue: z.string().optional(),
-  }),
-  z.object({ action: z.enum(['skip', 'fallback', 'fail-fast', 'continue', 'compensate', 'ask']) }),
-])
-export const classifiedSchema = z
-  .object({
-    class: failureClass,
-    rule: z.string().meta({ description: 'The rule that matched, by name; `none` where none did.' }),
-    builtIn: z.boolean().meta({ description: 'Whether that is a rule that comes with Millrace.' }),
-    recovery: recovery.meta({ description: 'What follows: what the rule says, else what the class does by default.' }),
-    retries: z.boolean().meta({ description: 'Whether a failure of this class is tried again by default.' }),
-  })
-  .meta({ id: 'ClassifiedFailure' })
 
 const stageError = z.object({
   code: z.string(),
@@ -244,31 +216,6 @@ export const graphSchema = z
 
 const logLine = z.object({ line: z.int(), at: time, stream: z.enum(['stdout', 'stderr', 'log']), text: z.string() })
 export const logsSchema = pageOf(logLine).extend({ attempt: z.int() }).meta({ id: 'StageLogs' })
-
-export const failuresSchema = z
-  .object({
-    items: z
-      .array(
-        z.object({
-          class: z.string().optional(),
-          rule: z.string().optional(),
-          workflow: z.string().optional(),
-          stage: z.string().optional(),
-          failures: z.int().meta({ description: 'Attempts that failed.' }),
-          runs: z.int().meta({ description: 'Runs that they were in.' }),
-          recovered: z.int().meta({ description: 'Those after which a later attempt of the stage completed.' }),
-          byRecovery: z
-            .record(z.string(), z.int())
-            .meta({ description: 'How many led to what.', examples: [{ retry: 3, 'fail-fast': 1 }] }),
-          lastAt: time,
-        }),
-      )
-      .readonly(),
-    more: z.boolean().meta({ description: 'There are other groups, which are smaller.' }),
-    from: time,
-    to: time,
-  })
-  .meta({ id: 'Failures' })
 
 export const projectionsSchema = pageOf(
   z.object({

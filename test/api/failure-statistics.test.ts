@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { failuresSchema } from '../../src/api/answers.ts'
+import { failuresSchema } from '../../src/api/failure-answers.ts'
 import type { ExecutionEvent, FailureClass, Recovery } from '../../src/domain/execution/events.ts'
 import { type Built, build } from '../support/build.ts'
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'

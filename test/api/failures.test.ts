@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest'
-import { classifiedSchema } from '../../src/api/answers.ts'
+import { classifiedSchema } from '../../src/api/failure-answers.ts'
 import { build } from '../support/build.ts'
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { expectProblem } from '../support/problems.ts'

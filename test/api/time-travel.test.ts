@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest'
 import { diffSchema, graphSchema, stateSchema } from '../../src/api/answers.ts'
 import type { DomainEvent } from '../../src/domain/message.ts'
+import { versionOf } from '../../src/domain/upcast.ts'
 import { build } from '../support/build.ts'
 import { stage } from '../support/executions.ts'
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
@@ -22,7 +23,7 @@ async function recorded(t: TestContext, events: readonly DomainEvent[]) {
   const all: DomainEvent[] = [started(id), ...events]
   const news = all.map(({ type, data }, place) => {
     const metadata = { namespace: 'default', correlationId: id, commandId: crypto.randomUUID(), actor: 'user:ada' }
-    return { id: crypto.randomUUID(), type, version: 1, at: minute(place), data, metadata }
+    return { id: crypto.randomUUID(), type, version: versionOf(type), at: minute(place), data, metadata }
   })
   await store.append(`execution-${id}`, 'noStream', news)
   const url = `/v1/default/executions/${id}`

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DomainEvent, RecordedEvent } from '../../src/domain/message.ts'
+import { versionOf } from '../../src/domain/upcast.ts'
 import type { Batch, EventStore } from '../../src/ports/event-store.ts'
 
 export type RecordedLog = Pick<EventStore, 'subscribe' | 'head'> & {
@@ -21,14 +22,24 @@ export function recordedLog(options: { batchOf?: () => number } = {}): RecordedL
   const revisions = new Map<string, number>()
   const listeners = new Set<() => void>()
 
-  const record: RecordedLog['record'] = (stream, additions, { at, version = 1, namespace = 'default' } = {}) => {
+  const record: RecordedLog['record'] = (stream, additions, { at, version, namespace = 'default' } = {}) => {
     for (const { type, data } of additions) {
       const revision = (revisions.get(stream) ?? -1) + 1
       revisions.set(stream, revision)
       const position = events.length
       const time = at ?? new Date(START_MS + position * 10).toISOString()
       const metadata = { namespace, correlationId: randomUUID(), commandId: randomUUID(), actor: 'user:ada' }
-      const event = { id: randomUUID(), type, version, stream, revision, position, at: time, data, metadata }
+      const event = {
+        id: randomUUID(),
+        type,
+        version: version ?? versionOf(type),
+        stream,
+        revision,
+        position,
+        at: time,
+        data,
+        metadata,
+      }
       events.push(event as RecordedEvent)
     }
     for (const listener of listeners) listener()
