@@ -28,7 +28,7 @@ export const retryStageBody = z.strictObject({
 export type RetryStageBody = z.infer<typeof retryStageBody>
 
 /** A payload is part of an event, and may become the output of a stage. */
-export const MAX_PAYLOAD_BYTES = 262_144
+const MAX_PAYLOAD_BYTES = 262_144
 
 export type Controlled = { readonly id: string; readonly revision: number; readonly position: number }
 /** `added` is false for an exact repeat. */
@@ -108,7 +108,7 @@ async function requireSamePayload(store: EventStore, id: string, signal: string,
 }
 
 /** @throws Rejected EXECUTION_UNKNOWN, also where the run is another namespace's: its existence is not told */
-export async function requireExecution(store: EventStore, namespace: string, id: string): Promise<void> {
+async function requireExecution(store: EventStore, namespace: string, id: string): Promise<void> {
   for await (const [first] of store.readStream(executionStream(id), { limit: 1 }))
     if (first?.metadata.namespace === namespace) return
   throw new Rejected('EXECUTION_UNKNOWN', `there is no execution ${id} in namespace ${namespace}`)

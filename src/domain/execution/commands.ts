@@ -36,7 +36,7 @@ export type StageReport =
   | OfAttempt<{ type: 'LoseStage'; readonly worker?: string; readonly error: StageError }>
 
 /** `by` is the actor, `user:ada`; `groups` are those the actor is known to be in. */
-export type Answer = {
+type Answer = {
   readonly stage: string
   readonly by: string
   readonly groups: readonly string[]

@@ -87,7 +87,7 @@ function finalOf(draft: Draft, index: number): Final {
 }
 
 /** Says when the next attempt is due, and begins it where that is now. */
-export function announce(
+function announce(
   draft: Draft,
   index: number,
   reason: 'policy' | 'lost' | 'fallback',

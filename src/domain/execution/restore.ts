@@ -11,7 +11,7 @@ import { undoneIn } from './undone.ts'
 type Generated = ExecutionEventOf<'StagesGenerated'>
 
 /** What the new run has otherwise than the one it goes on from. */
-export type StageOverride = { readonly with?: { readonly [key: string]: Json }; readonly output?: Json }
+type StageOverride = { readonly with?: { readonly [key: string]: Json }; readonly output?: Json }
 export type Overrides = { readonly [stage: string]: StageOverride }
 
 /** Where a run is restored from: its state there, or just before it ended; and the groups that had been generated, in order. */

@@ -7,7 +7,7 @@ import type { ExecutionEvent, ExecutionEventOf } from './events.ts'
 import type { RecordedAttempt, Recording } from './recording.ts'
 import { type Execution, hasEnded, isOpen, stageOf } from './state.ts'
 
-export type SimulatedStage = {
+type SimulatedStage = {
   readonly stage: string
   readonly status: string
   readonly attempts: number

@@ -92,7 +92,7 @@ export type Run = {
   readonly parent: ParentStage | undefined
 }
 
-export type Signal = { readonly id: string; readonly name: string; readonly payload: Json }
+type Signal = { readonly id: string; readonly name: string; readonly payload: Json }
 
 type Going = {
   readonly run: Run
