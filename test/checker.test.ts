@@ -1,11 +1,10 @@
 // The checker judges every chaos test, so each of its rules has a log that breaks it: a rule that stopped working is seen.
 import { describe, expect, it } from 'vitest'
 import type { ExecutionCommand } from '../src/domain/execution/commands.ts'
-import { executionDecider } from '../src/domain/execution/decide.ts'
 import type { ExecutionEvent } from '../src/domain/execution/events.ts'
 import type { RecordedEvent } from '../src/domain/message.ts'
-import type { CompiledWorkflow } from '../src/domain/workflow/definition.ts'
 import { type Expectation, violations } from './support/checker.ts'
+import { type Batches, decidedLog as decided, recordedLogOf as recorded } from './support/decided-log.ts'
 import {
   broke,
   cancellationRequested,
@@ -17,44 +16,7 @@ import {
   skipped,
   tried,
 } from './support/execution-events.ts'
-import {
-  AT,
-  cancel,
-  completed,
-  failed,
-  later,
-  lost,
-  stage,
-  start,
-  started,
-  stopped,
-  workflow,
-} from './support/executions.ts'
-
-const STREAM = 'execution-0190b6a0-0000-7000-8000-000000000001'
-
-/** One inner array for each command that was accepted, a second after the one before. */
-type Batches = readonly (readonly ExecutionEvent[])[]
-
-function decided(definition: CompiledWorkflow, ...commands: readonly ExecutionCommand[]): Batches {
-  let state = executionDecider.initialState
-  return [start(definition), ...commands].map((command, index) => {
-    const events = executionDecider.decide({ ...command, at: later(index * 1_000) }, state)
-    state = events.reduce(executionDecider.evolve, state)
-    return events
-  })
-}
-
-function recorded(batches: Batches, stream = STREAM, position = 0): RecordedEvent[] {
-  return batches.flat().map((event, index) => {
-    const batch = batches.findIndex((events) => events.includes(event))
-    const command = String(batch).padStart(12, '0')
-    const metadata = { namespace: 'default', correlationId: 'c', commandId: command, actor: 'user:ada' }
-    const at = later(batch * 1_000)
-    const place = { stream, revision: index, position: position + index }
-    return { id: `${stream}-${index}`, ...event, version: 1, at, metadata, ...place } as unknown as RecordedEvent
-  })
-}
+import { AT, cancel, completed, failed, later, lost, stage, started, stopped, workflow } from './support/executions.ts'
 
 const retry = { maxAttempts: 2, backoff: { type: 'fixed', initialMs: 500, maxMs: 500, jitter: 0 } } as const
 const chain = workflow([stage('build', { retry }), stage('test', { needs: ['build'] })])
@@ -92,7 +54,7 @@ describe('nothing is found in what the engine decides', () => {
     'a failure': decided(chain, failed('build'), retried, failed('build', 2)),
     'a cancellation between two attempts': decided(chain, failed('build'), cancel),
     'an expression without an answer': decided(workflow([stage('build', { with: { run: '${{ input.none }}' } })])),
-    'a timeout of the run': decided(chain, { type: 'TimeOutExecution', at: AT }),
+    'a timeout of the run': decided({ ...chain, timeoutMs: 500 }, { type: 'TimeOutExecution', at: AT }),
     triggers: decided(
       workflow(
         [

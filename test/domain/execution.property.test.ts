@@ -1,225 +1,104 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { ExecutionCommand } from '../../src/domain/execution/commands.ts'
 import { executionDecider } from '../../src/domain/execution/decide.ts'
-import type { ExecutionEvent } from '../../src/domain/execution/events.ts'
-import { backoffMs, lostDelayMs, MAX_LOST_ATTEMPTS, seedOf } from '../../src/domain/execution/failure.ts'
+import { backoffMs, lostDelayMs, seedOf } from '../../src/domain/execution/failure.ts'
+import { restore } from '../../src/domain/execution/restore.ts'
 import { type Execution, hasEnded, isOpen, type OpenExecution } from '../../src/domain/execution/state.ts'
-import { Rejected } from '../../src/domain/rejected.ts'
-import type { CompiledStage, Trigger } from '../../src/domain/workflow/definition.ts'
-import { later, stage, start, workflow } from '../support/executions.ts'
+import { asRecorded } from '../support/as-recorded.ts'
+import { violations } from '../support/checker.ts'
+import { start } from '../support/executions.ts'
+import { decided, definitions, finish, moves, play, type Step } from '../support/random-runs.ts'
 
-const triggers: Trigger[] = ['all-success', 'all-done', 'any-success', 'any-failure']
+const RUNS = Number(process.env.PROPERTY_RUNS ?? 10_000)
+const seed = Number(process.env.PROPERTY_SEED ?? Date.now() % 2 ** 31)
 
-/** An acyclic graph: each stage may need any of those before it. */
-const stages = fc
-  .array(
-    fc.record({
-      needs: fc.array(fc.nat(20), { maxLength: 4 }),
-      trigger: fc.constantFrom(...triggers),
-      maxAttempts: fc.integer({ min: 1, max: 3 }),
-      kind: fc.constantFrom('shell', 'shell', 'shell', 'wait', 'conditional', 'broken'),
-    }),
-    { minLength: 1, maxLength: 9 },
-  )
-  .map((specs) =>
-    specs.map(({ needs, trigger, maxAttempts, kind }, index): CompiledStage => {
-      const before = index === 0 ? [] : [...new Set(needs.map((n) => `s${n % index}`))]
-      const backoff = { type: 'fixed', initialMs: 1_000, maxMs: 1_000, jitter: 0.5 } as const
-      return stage(`s${index}`, {
-        needs: before,
-        trigger,
-        retry: { maxAttempts, backoff },
-        ...(kind === 'wait' ? { uses: 'wait', with: { duration: '1m' } } : {}),
-        ...(kind === 'conditional' ? { when: 'input.yes' } : {}),
-        ...(kind === 'broken' ? { with: { run: 'true', env: { X: '${{ input.nowhere }}' } } } : {}),
-      })
-    }),
-  )
+/** `StageRestored` is missing: how runs are restored has tests of its own. */
+const TYPES = [
+  ...['ExecutionStarted', 'ExecutionPaused', 'ExecutionResumed', 'ExecutionCancellationRequested'],
+  ...['ExecutionCompleted', 'ExecutionFailed', 'ExecutionCancelled', 'CompensationStarted', 'SignalReceived'],
+  ...['StageScheduled', 'StageStarted', 'StageCheckpointed', 'StageCompleted', 'StageFailed', 'StageAbandoned'],
+  ...['StageRetried', 'StageSkipped', 'StageCancelled', 'StagesGenerated'],
+  ...['ApprovalRequested', 'ApprovalGranted', 'ApprovalRejected'],
+]
 
-const definitions = fc
-  .record({ stages, onFailure: fc.constantFrom('fail-fast' as const, 'continue' as const) })
-  .map(({ stages: list, onFailure }) => workflow(list, { onFailure }))
-
-/** What the world may do next, right or wrong: the choice is made again on the state of the moment. */
-type Move = { readonly kind: number; readonly pick: number; readonly stale: boolean }
-const moves = fc.array(fc.record({ kind: fc.nat(99), pick: fc.nat(1_000), stale: fc.boolean() }), { maxLength: 60 })
-
-function commandFor(move: Move, state: OpenExecution, atMs: number): ExecutionCommand {
-  const at = later(atMs)
-  const going = state.stages.flatMap((s, index) => (hasEnded(s) || s.status === 'blocked' ? [] : [index]))
-  const index =
-    going.length > 0 && move.pick % 10 > 0 ? going[move.pick % going.length]! : move.pick % state.stages.length
-  const now = state.stages[index]!
-  const id = state.run.definition.stages[index]!.id
-  const attempt = ('attempt' in now ? now.attempt : 1) + (move.stale && move.pick % 7 === 0 ? 1 : 0)
-  const worker = now.status === 'running' && !(move.stale && move.pick % 5 === 0) ? now.worker : `w${move.pick % 2}`
-  const about = { stage: id, attempt, worker, at }
-  if (move.kind < 25) return { type: 'StartStage', ...about }
-  if (move.kind < 50) return { type: 'CompleteStage', ...about, output: { n: move.pick } }
-  if (move.kind < 62)
-    return { type: 'FailStage', ...about, error: { code: 'X', message: 'x', retryable: move.pick % 4 > 0 } }
-  if (move.kind < 68) return { type: 'LoseStage', ...about, error: { code: 'WORKER_LOST', message: 'x' } }
-  if (move.kind < 74) return { type: 'StopStage', ...about }
-  if (move.kind < 84) return { type: 'RetryStage', by: 'timer', stage: id, attempt, at }
-  if (move.kind < 88) return { type: 'RetryStage', by: 'person', stage: id, at }
-  if (move.kind < 96) return { type: 'WakeStage', stage: id, attempt, at }
-  return move.kind < 98 ? { type: 'CancelExecution', reason: 'enough', at } : { type: 'TimeOutExecution', at }
-}
-
-type Step = {
-  readonly command: ExecutionCommand
-  readonly before: Execution
-  readonly events: readonly ExecutionEvent[]
-}
-
-/** Plays moves on a run; every event is folded once, and again from nothing at the end. */
-function play(definition: ReturnType<typeof workflow>, chosen: readonly Move[]): { steps: Step[]; state: Execution } {
-  const steps: Step[] = []
-  let state = executionDecider.initialState
-  let atMs = 0
-  const apply = (command: ExecutionCommand): void => {
-    const before = state
-    try {
-      const events = executionDecider.decide(command, state)
-      state = events.reduce(executionDecider.evolve, state)
-      steps.push({ command, before, events })
-    } catch (error) {
-      if (!(error instanceof Rejected)) throw error
-      steps.push({ command, before, events: [] })
-    }
-  }
-  apply(start(definition, { input: { yes: chosen.length % 2 === 0 } }))
-  for (const move of chosen) {
-    atMs += move.pick % 2_000
-    if (!isOpen(state)) break
-    apply(commandFor(move, state, atMs))
-  }
-  return { steps, state }
-}
-
-const allEvents = (steps: readonly Step[]): ExecutionEvent[] => steps.flatMap(({ events }) => events)
-const isTerminal = ({ type }: ExecutionEvent): boolean =>
-  type === 'ExecutionCompleted' || type === 'ExecutionFailed' || type === 'ExecutionCancelled'
-
-function checkRun(definition: ReturnType<typeof workflow>, steps: readonly Step[], state: Execution): void {
-  const events = allEvents(steps)
-  // 6, 7: started once and first; nothing after the end.
-  expect(events.map(({ type }) => type).lastIndexOf('ExecutionStarted')).toBe(0)
-  expect(events.slice(0, -1).some(isTerminal)).toBe(false)
-  // 10: nothing is scheduled once its end was asked for.
-  const asked = events.findIndex(({ type }) => type === 'ExecutionCancellationRequested')
-  if (asked >= 0) expect(events.slice(asked).some(({ type }) => type === 'StageScheduled')).toBe(false)
-  for (const { id, retry } of definition.stages) checkStage(id, retry.maxAttempts, events)
-  // 8 in the small: a run is over exactly when all its stages are.
-  expect(isOpen(state)).toBe(!(state.status !== 'none' && state.stages.every(hasEnded)))
-  // 22: completed means every stage completed or skipped; failed has a cause.
-  if (state.status === 'completed')
-    expect(state.stages.every(({ status }) => status === 'completed' || status === 'skipped')).toBe(true)
-  if (state.status === 'failed') {
-    const last = events.at(-1) as ExecutionEvent & { type: 'ExecutionFailed' }
-    expect(['STAGE_FAILED', 'EXECUTION_TIMED_OUT']).toContain(last.data.error.code)
+/** What the state counts along the way is what there is. */
+function checkBooks(state: Execution): void {
+  if (!isOpen(state)) return
+  const { run, stages } = state
+  expect(state.open).toBe(stages.filter((one) => !hasEnded(one)).length)
+  for (const [index, one] of stages.entries()) {
+    const needs = run.graph.needsOf(index).filter((need) => !hasEnded(stages[need]!))
+    if (one.status === 'blocked' && one.pending !== needs.length) expect(one.pending).toBe(needs.length)
+    if (one.status !== 'expanded') continue
+    expect(one.open).toBe(one.children.filter((child) => !hasEnded(stages[child]!)).length)
   }
 }
 
-/** 11 to 14 and 16 for one stage. */
-function checkStage(id: string, maxAttempts: number, events: readonly ExecutionEvent[]): void {
-  let scheduled = 0
-  let open = false
-  let dueAt: string | undefined
-  let free = 0
-  for (const event of events) {
-    if (!('stage' in event.data) || event.data.stage !== id) continue
-    if (event.type === 'StageScheduled') {
-      expect(open).toBe(false)
-      expect(event.data.attempt).toBe(scheduled + 1)
-      if (scheduled > 0) expect(dueAt).toBeDefined()
-      scheduled++
-      dueAt = undefined
-      open = true
-    } else if (event.type === 'StageRetried') {
-      dueAt = event.data.dueAt
-      if (event.data.reason === 'lost') free++
-    } else if (event.type !== 'StageSkipped' && 'attempt' in event.data && event.data.attempt > 0) {
-      expect(event.data.attempt).toBe(scheduled)
-      if (event.type !== 'StageStarted' && event.type !== 'StageCancelled') expect(open).toBe(true)
-      if (event.type !== 'StageStarted') open = false
-    }
-  }
-  expect(scheduled).toBeLessThanOrEqual(maxAttempts + free)
-  expect(free).toBeLessThanOrEqual(MAX_LOST_ATTEMPTS)
+/** 32: the recorded commands, decided again, give the recorded events; and a command twice in a row adds nothing. */
+function checkAgain({ command, before, events, after }: Step): void {
+  if (events.length === 0) return
+  expect(executionDecider.decide(command, before)).toEqual(events)
+  const mayDoMore = command.type === 'RetryStage' || command.type === 'ResumeExecution'
+  if (!mayDoMore) expect(decided(command, after).events).toEqual([])
 }
+
+const accusations = (steps: readonly Step[]) => violations(asRecorded(steps.filter(({ events }) => events.length > 0)))
+
+/** The whole course of a run that is accused, a line for each command. */
+const told = (steps: readonly Step[]): string[] =>
+  steps
+    .filter(({ events }) => events.length > 0)
+    .map(({ command, events }) => {
+      const of = (data: object) => ['stage', 'parent', 'attempt', 'recovery', 'reason'].map((key) => data[key as never])
+      const lines = events.map(({ type, data }) => `  ${type} ${of(data).filter(Boolean).join(' ')}`)
+      return [`${command.type} ${'stage' in command ? command.stage : ''}`, ...lines].join('\n')
+    })
 
 describe('any run, whatever the world does', () => {
-  it('keeps the invariants, folds to the same state again, and decides the same again', () => {
-    let ended = 0
-    fc.assert(
-      fc.property(definitions, moves, (definition, chosen) => {
-        const { steps, state } = play(definition, chosen)
-        checkRun(definition, steps, state)
-        const stored = JSON.parse(JSON.stringify(allEvents(steps))) as ExecutionEvent[]
-        const folded = stored.reduce(executionDecider.evolve, executionDecider.initialState)
-        expect(JSON.stringify(folded)).toBe(JSON.stringify(state))
-        // 32: the recorded commands, decided again, give the recorded events.
-        for (const { command, before, events } of steps)
-          if (events.length > 0) expect(executionDecider.decide(command, before)).toEqual(events)
-        if (!isOpen(state)) ended++
-      }),
-      { numRuns: 3_000 },
-    )
-    // An all-rejected run would keep every invariant, too.
-    expect(ended).toBeGreaterThan(500)
-  })
-
-  it('can always come to its end', () => {
-    fc.assert(
-      fc.property(definitions, moves, (definition, chosen) => {
-        let { state } = play(definition, chosen)
-        for (let guard = 0; isOpen(state); guard++) {
-          expect(guard).toBeLessThan(200)
-          const command = helpful(state, guard)
-          state = executionDecider.decide(command, state).reduce(executionDecider.evolve, state)
-        }
-      }),
-      { numRuns: 1_000 },
-    )
-  })
-
-  it('is repeated without news: a report twice in a row adds nothing', () => {
-    fc.assert(
-      fc.property(definitions, moves, (definition, chosen) => {
-        const { steps } = play(definition, chosen)
-        for (const { command, before, events } of steps) {
-          const after = events.reduce(executionDecider.evolve, before)
-          if (events.length === 0 || command.type === 'RetryStage') continue
-          const again = () => executionDecider.decide(command, after)
-          let news: readonly ExecutionEvent[] = []
-          try {
-            news = again()
-          } catch (error) {
-            expect(error).toBeInstanceOf(Rejected)
-          }
-          expect(news).toEqual([])
-        }
-      }),
-      { numRuns: 1_000 },
-    )
+  it(`keeps the invariants and can come to its end (PROPERTY_SEED=${seed})`, { timeout: 120_000 }, () => {
+    console.log(`PROPERTY_SEED=${seed}`)
+    const seen = new Map<string, number>()
+    const property = fc.property(definitions, moves, (definition, chosen) => {
+      const played = play(definition, chosen)
+      const steps = [
+        ...played,
+        ...finish(played.at(-1)!.after, (['kind', 'unkind', 'late'] as const)[chosen.length % 3]!),
+      ]
+      const faults = accusations(steps)
+      if (faults.length > 0) expect.fail([...faults, ...told(steps)].join('\n'))
+      for (const { after } of steps) checkBooks(after)
+      for (const step of played) checkAgain(step)
+      const stored = JSON.parse(JSON.stringify(steps.flatMap(({ events }) => events))) as Step['events']
+      const folded = stored.reduce(executionDecider.evolve, executionDecider.initialState)
+      expect(JSON.stringify(folded)).toBe(JSON.stringify(steps.at(-1)!.after))
+      for (const { type } of steps.flatMap(({ events }) => events)) seen.set(type, (seen.get(type) ?? 0) + 1)
+    })
+    fc.assert(property, { numRuns: RUNS, seed })
+    // A run in which nothing happens would keep every invariant, too.
+    expect(TYPES.filter((type) => (seen.get(type) ?? 0) < RUNS / 200)).toEqual([])
   })
 })
 
-/** The next thing that a healthy world would do. */
-function helpful({ stages: list, run }: OpenExecution, turn: number): ExecutionCommand {
-  const index = list.findIndex((s) => !hasEnded(s) && s.status !== 'blocked')
-  expect(index, 'a run is open and nothing of it goes on').toBeGreaterThanOrEqual(0)
-  const now = list[index]!
-  const id = run.definition.stages[index]!.id
-  const at = later(1e9 + turn * 1e6)
-  if (now.status === 'waiting') return { type: 'WakeStage', stage: id, attempt: now.attempt, at }
-  if (now.status === 'retrying') return { type: 'RetryStage', by: 'timer', stage: id, attempt: now.attempt, at }
-  if (now.status !== 'scheduled' && now.status !== 'running') throw new Error(`${id} is ${now.status}`)
-  const worker = now.status === 'running' ? now.worker : 'w'
-  return { type: 'CompleteStage', stage: id, attempt: now.attempt, worker, output: null, at }
-}
+describe('any run that is restored from any place', () => {
+  it(`does nothing again that had completed, and comes to its end (PROPERTY_SEED=${seed})`, { timeout: 60_000 }, () => {
+    let kept = 0
+    const property = fc.property(definitions, moves, fc.nat(), (definition, chosen, place) => {
+      const open = play(definition, chosen).filter(({ after }) => isOpen(after))
+      if (open.length === 0) return
+      const until = open.slice(0, 1 + (place % open.length))
+      const state = until.at(-1)!.after as OpenExecution
+      const generated = until.flatMap(({ events }) => events.filter((event) => event.type === 'StagesGenerated'))
+      const { restored, definition: again } = restore({ state, generated }, undefined, {})
+      const first = decided(start(again, { restored, input: state.run.input }), executionDecider.initialState)
+      const steps = [first, ...finish(first.after, 'unkind')]
+      const faults = accusations(steps)
+      if (faults.length > 0) expect.fail([...faults, ...told(until), '---', ...told(steps)].join('\n'))
+      kept += restored.filter(({ type, data }) => type === 'StageRestored' && data.as === 'completed').length
+    })
+    fc.assert(property, { numRuns: RUNS / 4, seed })
+    expect(kept).toBeGreaterThan(RUNS / 40)
+  })
+})
 
 describe('the time before a retry', () => {
   const backoffs = fc.record({

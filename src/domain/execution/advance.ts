@@ -32,9 +32,25 @@ function step(draft: Draft): boolean {
     follow(draft, ended)
     return true
   }
+  const expanded = draft.expanded.pop()
+  if (expanded !== undefined) {
+    beginChildren(draft, expanded)
+    return true
+  }
   const group = draft.groups.pop()
   if (group !== undefined) regroup(draft, group)
   return group !== undefined
+}
+
+/** Lets the stages that were generated begin; without any, the one that generated them has ended. */
+function beginChildren(draft: Draft, parent: number): void {
+  const group = draft.now(parent)
+  if (group.status !== 'expanded') return
+  for (const child of group.children) {
+    const state = draft.now(child)
+    if (state.status === 'blocked') judge(draft, child, state)
+  }
+  draft.groups.push(parent)
 }
 
 /** Begins every stage that may, and skips what never will: at the start, and where a run goes on after a pause. */

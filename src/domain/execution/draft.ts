@@ -27,6 +27,8 @@ export class Draft {
   readonly failed: Failure[] = []
   /** Stages that generated others, which may all have ended. */
   readonly groups: number[] = []
+  /** Those of them that have just done so: nobody has looked at what they generated. */
+  readonly expanded: number[] = []
   #over = false
 
   constructor(state: OpenExecution, at: string) {

@@ -127,6 +127,7 @@ export function lose(draft: Draft, index: number, attempt: number, error: StageE
     data: { stage: id, attempt, error, class: verdict.class, rule: verdict.rule, recovery: 'retry' },
   })
   announce(draft, index, 'lost', lostDelayMs(lostBefore))
+  draft.leave(index)
 }
 
 function skip(draft: Draft, index: number, error: StageError): void {

@@ -7,7 +7,7 @@ import type { ExecutionEvent, StageError } from './events.ts'
 import { findStage, requireOpen } from './find.ts'
 import { validateGraph } from './graph.ts'
 import { lose } from './recover.ts'
-import { beginChildren, generatedFault } from './schedule.ts'
+import { generatedFault } from './schedule.ts'
 import { type Execution, type StageState, stageOf } from './state.ts'
 
 export function report(command: StageReport, state: Execution): readonly ExecutionEvent[] {
@@ -87,7 +87,7 @@ function complete(draft: Draft, command: StageReport & { type: 'CompleteStage' }
   if (message === undefined) {
     const children = stages.map((child) => ({ ...child, parent: stage }))
     draft.emit({ type: 'StagesGenerated', data: { parent: stage, attempt, output, stages: children } })
-    beginChildren(draft, index)
+    draft.expanded.push(index)
     return
   }
   draft.failed.push({ index, attempt, error: { code: 'GENERATED_INVALID', message, retryable: false } })

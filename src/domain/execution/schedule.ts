@@ -38,6 +38,7 @@ export function roomIn(draft: Draft, parent: number): number {
   const runs = (state: StageState) =>
     state.status === 'scheduled' ||
     state.status === 'running' ||
+    state.status === 'expanded' ||
     (state.status === 'waiting' && state.waits.for !== 'person')
   return maxParallel - group.children.filter((child) => runs(draft.now(child))).length
 }
@@ -74,7 +75,7 @@ function expand(draft: Draft, index: number, matrix: NonNullable<CompiledStage['
   const stages = combinationsOf(parent, axes)
   assertFits(draft, parent, stages)
   draft.emit({ type: 'StagesGenerated', data: { parent, attempt: 0, output: null, stages } })
-  beginChildren(draft, index)
+  draft.expanded.push(index)
 }
 
 function assertFits(draft: Draft, parent: string, stages: readonly { readonly id: string }[]): void {
@@ -88,14 +89,6 @@ export function generatedFault({ state }: Draft, stages: readonly { readonly id:
   if (total > MAX_STAGES) return `the run would have ${total} stages, the limit is ${MAX_STAGES}`
   const known = stages.find(({ id }) => state.run.graph.indexOf(id) !== -1)
   return known && `the run has a stage ${JSON.stringify(known.id)} already`
-}
-
-/** Lets the stages that were generated begin; without any, the one that generated them has ended. */
-export function beginChildren(draft: Draft, parent: number): void {
-  const group = draft.now(parent)
-  if (group.status !== 'expanded') throw new Error('only a stage that generated others has children')
-  draft.due.push(...group.children.filter((child) => draft.stage(child).needs.length === 0))
-  draft.groups.push(parent)
 }
 
 function attempt(draft: Draft, index: number, number: number): void {
