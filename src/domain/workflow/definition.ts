@@ -2,7 +2,7 @@ import type { FailureClass } from '../execution/events.ts'
 import type { Json } from '../message.ts'
 
 /** When a stage runs, given how the stages it needs ended. A need skipped by its own `when` counts as a success. */
-export type Trigger = 'all-success' | 'all-done' | 'any-success' | 'any-failure'
+type Trigger = 'all-success' | 'all-done' | 'any-success' | 'any-failure'
 
 /** Delay before attempt n + 1: fixed = initial; linear = initial · n; exponential = initial · 2^(n-1); never above `maxMs`; ± `jitter` (0 to 1) of it. */
 export type Backoff = {
