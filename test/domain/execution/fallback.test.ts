@@ -84,6 +84,23 @@ describe('a fallback', () => {
     expect(again.at(-1)).toEqual(scheduled('a', 3, { ...work, resume: 8 }))
   })
 
+  it('leaves nothing to the stage itself, once a person tries that again', () => {
+    const open = workflow([stage('a', { fallback: { ...step, retry: { ...retry, maxAttempts: 1 } } }), stage('x')], {
+      onFailure: 'continue',
+    })
+    const save: ExecutionCommand = {
+      type: 'CheckpointStage',
+      stage: 'a',
+      attempt: 2,
+      worker: 'w1',
+      sequence: 1,
+      state: 8,
+      at: AT,
+    }
+    const person: ExecutionCommand = { type: 'RetryStage', by: 'person', stage: 'a', at: AT }
+    expect(history(start(open), failed('a'), save, failed('a', 2), person).at(-1)).toEqual(scheduled('a', 3))
+  })
+
   it('helps where the stage could not begin, but not where nobody knows whether it should', () => {
     const unresolved = workflow([stage('a', { fallback: step, with: { run: '${{ input.none }}' } })])
     expect(history(start(unresolved)).at(-1)).toEqual(scheduled('a', 1, work))

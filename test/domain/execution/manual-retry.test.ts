@@ -1,7 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import type { ExecutionCommand } from '../../../src/domain/execution/commands.ts'
 import { done, runCompleted, runFailed, scheduled, skipped, tried } from '../../support/execution-events.ts'
-import { AT, cancel, completed, failed, history, stage, start, started, workflow } from '../../support/executions.ts'
+import {
+  AT,
+  cancel,
+  completed,
+  failed,
+  history,
+  stage,
+  start,
+  started,
+  stopped,
+  workflow,
+} from '../../support/executions.ts'
 import { givenRun } from '../../support/given.ts'
 
 const retry = (id: string, more: object = {}): ExecutionCommand => ({
@@ -76,6 +87,16 @@ describe('a failed stage that a person tries again', () => {
     givenRun(...past, retry('a'))
       .when(retry('b'))
       .then([{ type: 'StageRetried', data: z }, scheduled('b', 2)])
+  })
+
+  it('does not save the group of which something was stopped because of it', () => {
+    const nested = { ...completed('a'), stages: [stage('g1'), stage('g2')] } as ExecutionCommand
+    const deeper = { ...completed('g2'), stages: [stage('h')] } as ExecutionCommand
+    const events = history(
+      ...[start(open), nested, deeper, started('h'), failed('g1'), retry('g1'), completed('g1', 2), stopped('h')],
+      ...[completed('x'), completed('mend')],
+    )
+    expect(events.at(-1)).toEqual(runFailed('a'))
   })
 
   it('runs with what they change in its input, and on from where it was', () => {
