@@ -58,16 +58,16 @@ export type Run = {
 }
 
 /** One program for all the tests of a file, which ends after the last of them. */
-export async function scenarioOfFile(): Promise<Scenario> {
+export async function scenarioOfFile(more: readonly Handler[] = []): Promise<Scenario> {
   const postgres = await startTestPostgres()
   const close: (() => Promise<void>)[] = [() => postgres.stop()]
   afterAll(async () => {
     for (const stop of close) await stop()
   })
-  return openScenario({ onTestFinished: (stop) => void close.unshift(stop) }, postgres)
+  return openScenario({ onTestFinished: (stop) => void close.unshift(stop) }, postgres, more)
 }
 
-async function openScenario(t: Scope, postgres: TestPostgres): Promise<Scenario> {
+async function openScenario(t: Scope, postgres: TestPostgres, more: readonly Handler[]): Promise<Scenario> {
   const clock = new LeapingClock()
   const held = heldStages()
   const workDir = await mkdtemp(join(tmpdir(), 'millrace-scenario-'))
@@ -77,7 +77,7 @@ async function openScenario(t: Scope, postgres: TestPostgres): Promise<Scenario>
     await reapLeftovers(instance)
     await rm(workDir, { recursive: true, force: true })
   })
-  const built = await build(t, postgres, { clock, projecting: false, handlers: [held.handler, fails, shell] })
+  const built = await build(t, postgres, { clock, projecting: false, handlers: [held.handler, fails, shell, ...more] })
   const { server } = built
 
   const register = async (document: Document): Promise<string> => {
