@@ -49,6 +49,9 @@ function idleLeft(run: Run, one: Seen): string | undefined {
   const patient = stage.trigger === 'all-done' || stage.trigger === 'any-failure'
   if (run.failing && !parent && !patient && stage.compensates === undefined)
     return 'with a stage that ought to end with the run'
+  // What an append has no room for begins with a later one, as long as something goes on so that there will be one; only large runs come to that.
+  const busy = [...run.stages.values()].filter(({ status }) => status === 'scheduled' || status === 'running').length
+  if (busy > 0 && run.stages.size > 100) return undefined
   const full = parent !== undefined && runningIn(parent).length >= maxParallelOf(parent)
   return verdict === 'start' && !run.paused && !full ? 'without a word on a stage' : undefined
 }

@@ -12,7 +12,18 @@ import { resolveValues } from './template.ts'
 export function settle(draft: Draft): void {
   do {
     while (!draft.isOver && step(draft));
-  } while (!draft.isOver && draft.state.open === 0 && !end(draft))
+  } while (!draft.isOver && (draft.state.open === 0 ? !end(draft) : sweep(draft)))
+}
+
+/** Begins what an earlier decision had no room for, and says whether there is any. */
+function sweep(draft: Draft): boolean {
+  const { status, stages } = draft.state
+  if (draft.swept || status !== 'running') return false
+  draft.swept = true
+  stages.forEach((state, index) => {
+    if (state.status === 'blocked' && state.pending === 0) judge(draft, index, state)
+  })
+  return draft.due.length > 0
 }
 
 /** One thing that follows; false when there is none left. A failure comes first, since it may end what else is due. */

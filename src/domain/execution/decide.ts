@@ -61,6 +61,8 @@ function start(command: StartExecution, state: Execution): readonly ExecutionEve
   const started: ExecutionEvent = { type: 'ExecutionStarted', data: { ...data, timeoutAt } }
   const draft = new Draft(evolve(state, started) as OpenExecution, at)
   for (const event of restored) draft.emit(event)
+  draft.take(data.definition)
+  draft.take({ input: data.input, restored })
   beginReady(draft)
   // Of what was restored a whole group may have ended, where the last of its results was given.
   for (const [index, stage] of draft.state.stages.entries()) if (stage.status === 'expanded') draft.groups.push(index)

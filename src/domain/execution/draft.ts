@@ -12,6 +12,11 @@ export type Failure = {
   readonly final?: true
 }
 
+/** A decision is one append, and that has a limit of 1,000,000 bytes: this many characters of it may be attempts. */
+const ROOM = 500_000
+/** An event's metadata, ids and names. */
+const AROUND_INPUT = 700
+
 /**
  * A decision in the making: the events so far, the state that they lead to, and what is still to follow from them. `settle`
  * works that off, so that no part of the decision needs to know the others.
@@ -29,7 +34,11 @@ export class Draft {
   readonly groups: number[] = []
   /** Those of them that have just done so: nobody has looked at what they generated. */
   readonly expanded: number[] = []
+  /** Whether what earlier decisions had no room for was looked at. */
+  swept = false
   #over = false
+  #hasAttempt = false
+  #roomLeft = ROOM
 
   constructor(state: OpenExecution, at: string) {
     this.state = state
@@ -39,9 +48,26 @@ export class Draft {
   emit(event: ExecutionEvent): void {
     if (this.#over) throw new Error(`${event.type} would come after the end of the run`)
     this.events.push(event)
+    if (event.type === 'StagesGenerated') this.take(event.data)
     const next = evolve(this.state, event)
     if (isOpen(next)) this.state = next
     else this.#over = true
+  }
+
+  /** Whether one more attempt fits into the append that this decision becomes. One always does, so that the run goes on. */
+  hasRoom(): boolean {
+    return !this.#hasAttempt || this.#roomLeft > 0
+  }
+
+  /** Takes note of what else is in the append. */
+  take(part: object): void {
+    this.#roomLeft -= sizeOf(part)
+  }
+
+  takeAttempt(input: object): void {
+    this.#hasAttempt = true
+    this.#roomLeft -= AROUND_INPUT
+    this.take(input)
   }
 
   get isOver(): boolean {
@@ -75,4 +101,15 @@ export class Draft {
     if (this.stage(index).compensates !== undefined) return false
     return this.state.status === 'cancelling' || this.state.failing !== false
   }
+}
+
+/** Runs of one version share the definition in memory, and so its size and that of what has no expressions in it. */
+const sizes = new WeakMap<object, number>()
+
+function sizeOf(part: object): number {
+  const known = sizes.get(part)
+  if (known !== undefined) return known
+  const { length } = JSON.stringify(part)
+  sizes.set(part, length)
+  return length
 }

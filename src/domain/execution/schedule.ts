@@ -20,6 +20,8 @@ export function begin(draft: Draft, index: number): void {
   const now = draft.now(index)
   if (now.status !== 'blocked' && now.status !== 'retrying') return
   if (!draft.mayStart(index) || !hasRoom(draft, index)) return
+  // What does not fit into this decision begins with the next one; an attempt that was announced is not put off.
+  if (now.status === 'blocked' && !draft.hasRoom()) return
   // One that failed before its first attempt is looked at as if it had never begun.
   if (now.status === 'blocked' || now.attempt === 1) first(draft, index)
   else again(draft, index, now.attempt)
@@ -113,6 +115,7 @@ function attempt(draft: Draft, index: number, number: number): void {
       ...(checkpoint === undefined ? {} : { resume: checkpoint.state }),
     },
   })
+  draft.takeAttempt(input)
   if (approval) draft.emit({ type: 'ApprovalRequested', data: { stage: stage.id, attempt: number, ...approval } })
   if (waitsFor?.for === 'signal') takeSignal(draft, index, number, waitsFor.name)
 }

@@ -103,7 +103,8 @@ describe('stages that a stage generates', () => {
         runFailed('a'),
       ])
     }
-    expect(history(start(pair), goesOn(many.slice(1))).at(-1)).toEqual(scheduled('g998'))
+    const most = history(start(pair), goesOn(many.slice(1))).map(({ type }) => type)
+    expect(most.filter((type) => type === 'StagesGenerated' || type === 'StageFailed')).toEqual(['StagesGenerated'])
   })
 
   it('end with the first of them that fails, and the stage fails by its own policy', () => {
