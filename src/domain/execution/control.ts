@@ -140,10 +140,14 @@ export function skip({ stage: id, reason, at }: Of<'SkipStage'>, state: Executio
   if (stage.status === 'skipped' && stage.reason === 'person') return []
   const draft = new Draft(requireGoing(state, index), at)
   const idle = ['blocked', 'waiting', 'scheduled', 'retrying'].includes(stage.status)
-  if (!idle || draft.isEnding(index))
+  // What is undone is undone one after another: out of its turn nothing of it is passed over.
+  const early = stage.status === 'blocked' && draft.stage(index).compensates !== undefined
+  if (!idle || early || draft.isEnding(index))
     throw new Rejected(
       'STAGE_NOT_SKIPPABLE',
-      `${id} is ${stage.status}; only a stage that has not begun or waits can be skipped`,
+      early
+        ? `${id} undoes what was done before others; skip it when its turn has come`
+        : `${id} is ${stage.status}; only a stage that has not begun or waits can be skipped`,
     )
   draft.emit({ type: 'StageSkipped', data: { stage: id, reason: 'person', detail: reason } })
   draft.ended.push(index)

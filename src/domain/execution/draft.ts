@@ -12,7 +12,7 @@ export type Failure = {
   readonly final?: true
 }
 
-/** A decision is one append, and that has a limit of 1,000,000 bytes: this many characters of it may be attempts. */
+/** A decision is one append, and that has a limit of 1,000,000 bytes: this many of them may be attempts. */
 const ROOM = 500_000
 /** An event's metadata, ids and names. */
 const AROUND_INPUT = 700
@@ -109,7 +109,9 @@ const sizes = new WeakMap<object, number>()
 function sizeOf(part: object): number {
   const known = sizes.get(part)
   if (known !== undefined) return known
-  const { length } = JSON.stringify(part)
-  sizes.set(part, length)
-  return length
+  const text = JSON.stringify(part)
+  // No character takes more than three bytes.
+  const bytes = /^[\x20-\x7e]*$/.test(text) ? text.length : 3 * text.length
+  sizes.set(part, bytes)
+  return bytes
 }

@@ -52,5 +52,15 @@ describe('a stage that a person skips', () => {
     givenRun(start(clean), started('x'), failed('a')).when(skip('tidy')).thenRejected('STAGE_NOT_SKIPPABLE')
     const matrix = workflow([stage('m', { matrix: { axes: { os: ['x'] }, failFast: true } })])
     givenRun(start(matrix)).when(skip('m')).thenRejected('STAGE_NOT_SKIPPABLE')
+    const { uses, queue, with: input, retry, timeoutMs } = stage('undo')
+    const compensate = { uses, queue, with: input, retry, timeoutMs }
+    const undone = [stage('a', { compensate }), stage('b', { needs: ['a'], compensate }), stage('c', { needs: ['b'] })]
+    const undoing = givenRun(
+      ...[start(workflow(undone, { onFailure: 'compensate' })), completed('a'), completed('b'), failed('c')],
+    )
+    undoing.when(skip('a.compensate')).thenRejected('STAGE_NOT_SKIPPABLE')
+    undoing
+      .when(skip('b.compensate'))
+      .then([skipped('b.compensate', 'person', 'known'), scheduled('a.compensate')])
   })
 })

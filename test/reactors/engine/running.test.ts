@@ -67,7 +67,11 @@ describe('from a start to an end', () => {
     const handler = handlerOf('shell', async () => ({ text: 'x'.repeat(250_000) }))
     const engine = await startEngine(store, { handlers: [handler] })
     const using = (id: string) => stage(id, { needs: ['a'], with: { run: 'x', got: '${{ stages.a.output.text }}' } })
-    const wide = await engine.begin(workflow([stage('a'), using('b'), using('c'), using('d'), using('e')]))
+    // More than one append has room for begins one after another.
+    const stages = [stage('a'), using('b'), using('c'), using('d'), using('e')]
+    await ends(engine, await engine.begin(workflow(stages)), 'ExecutionCompleted')
+    const text = '${{ stages.a.output.text }}'
+    const wide = await engine.begin(workflow([stage('a')], { outputs: { a: text, b: text, c: text, d: text } }))
     await ends(engine, wide, 'ExecutionFailed')
     expect((await engine.history(wide)).find(({ type }) => type === 'StageFailed')!.data).toMatchObject({
       stage: 'a',
