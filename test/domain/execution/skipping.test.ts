@@ -59,8 +59,6 @@ describe('a stage that a person skips', () => {
       ...[start(workflow(undone, { onFailure: 'compensate' })), completed('a'), completed('b'), failed('c')],
     )
     undoing.when(skip('a.compensate')).thenRejected('STAGE_NOT_SKIPPABLE')
-    undoing
-      .when(skip('b.compensate'))
-      .then([skipped('b.compensate', 'person', 'known'), scheduled('a.compensate')])
+    undoing.when(skip('b.compensate')).then([skipped('b.compensate', 'person', 'known'), scheduled('a.compensate')])
   })
 })
