@@ -1,9 +1,10 @@
 import type { ExecutionEvent } from '../domain/execution/events.ts'
 import { classify } from '../domain/execution/failure.ts'
 import type { RecordedEvent } from '../domain/message.ts'
+import { upcast } from '../domain/upcast.ts'
 import type { FailureRule } from '../domain/workflow/definition.ts'
 import type { History } from './history.ts'
-import type { Chosen, WhatIf, WhatIfOf } from './what-if.ts'
+import { type Chosen, MAX_EVENTS, type WhatIf, type WhatIfOf } from './what-if.ts'
 
 type Judged = { readonly class: string; readonly rule: string; readonly recovery: string }
 
@@ -24,7 +25,6 @@ export type Backtest = WhatIf & {
 }
 
 const MAX_RECLASSIFIED = 500
-const MAX_EVENTS = 50_000
 
 /** Replays the failures of past runs under other rules: what they would be taken for, and how the runs would have gone. */
 export function createBacktest(history: History, whatIf: WhatIfOf) {
@@ -38,25 +38,31 @@ export function createBacktest(history: History, whatIf: WhatIfOf) {
     if (answer === undefined) return undefined
     const reclassified: Reclassified[] = []
     for (const { execution } of answer.runs) {
-      const events = (await history.events(namespace, execution, 0, MAX_EVENTS)) ?? []
-      reclassified.push(...judgeAgain(execution, events as readonly RecordedEvent<ExecutionEvent>[], rules))
+      const stored = (await history.events(namespace, execution, 0, MAX_EVENTS)) ?? []
+      const events = (stored as readonly RecordedEvent<ExecutionEvent>[]).map((event) => upcast(event))
+      reclassified.push(...judgeAgain(execution, events, rules))
       if (reclassified.length >= MAX_RECLASSIFIED) break
     }
     return { ...answer, retries: difference(answer), reclassified: reclassified.slice(0, MAX_RECLASSIFIED) }
   }
 }
 
+/** Compared with what the rules of then say of it now, so that a rule which only its recovery was changed of counts, too. */
 function judgeAgain(
   execution: string,
   events: readonly RecordedEvent<ExecutionEvent>[],
   rules: readonly FailureRule[],
 ): readonly Reclassified[] {
+  const [first] = events
+  const before = first?.type === 'ExecutionStarted' ? first.data.definition.failures : undefined
   return events.flatMap((event): Reclassified[] => {
     if (event.type !== 'StageFailed') return []
     const { stage, attempt, error, class: kind, rule, recovery } = event.data
-    const now = classify(error, stage.split('.')[0], rules)
+    const [own] = stage.split('.')
+    const then = classify(error, own, before)
+    const now = classify(error, own, rules)
+    const same = now.class === kind && now.rule === rule && JSON.stringify(now.recover) === JSON.stringify(then.recover)
     const after = { class: now.class, rule: now.rule, recovery: now.recover?.action ?? 'default' }
-    const same = now.class === kind && now.rule === rule
     return same ? [] : [{ execution, stage, attempt, recorded: { class: kind, rule, recovery }, now: after }]
   })
 }

@@ -42,7 +42,7 @@ export type Chosen = { readonly executions?: readonly string[]; readonly last: n
 export type WhatIfOf = ReturnType<typeof createWhatIf>
 
 /** Of a run that is longer than this the rest is left out, and what it would have done is assumed. */
-const MAX_EVENTS = 50_000
+export const MAX_EVENTS = 50_000
 
 /** Runs a definition against what past runs recorded. Nothing is started and nothing written. */
 export function createWhatIf(history: History, queries: Pick<Queries, 'executions'>) {

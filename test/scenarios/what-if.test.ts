@@ -53,6 +53,34 @@ test('a definition is run against what a run recorded, and nothing is started by
   expect(await scenario.store.head()).toBe(head)
 })
 
+test('a run that was restored is simulated with what it was restored with', async () => {
+  const stages = {
+    build: { uses: 'echo', with: { image: 'x:1' } },
+    ship: { uses: 'fails', needs: ['build'], with: { of: '${{ stages.build.output.image }}' } },
+  }
+  const run = await scenario.run({ name: 'again', stages })
+  await run.end()
+  const next = scenario.runOf(await run.post('restore'))
+  expect(await next.end()).toBe('ExecutionFailed')
+  const response = await post('again/simulate', { definition: { name: 'again', stages }, executions: [next.id] })
+  const [{ simulated, differences }] = response.json().runs
+  expect(differences).toEqual([])
+  expect(simulated.stages.map(({ assumed }: { assumed: boolean }) => assumed)).toEqual([false, false])
+})
+
+test('a rule of which only the recovery was changed counts as another', async () => {
+  const rule = { name: 'known', match: { code: 'BROKEN' } }
+  const ships = { name: 'changed', stages: { ship: { uses: 'fails' } }, failures: [{ ...rule, recover: 'continue' }] }
+  const run = await scenario.run(ships)
+  await run.end()
+  const backtest = async (recover: string) =>
+    (await post('changed/failures/backtest', { failures: [{ ...rule, recover }], executions: [run.id] })).json()
+  expect((await backtest('continue')).reclassified).toEqual([])
+  expect((await backtest('skip')).reclassified).toMatchObject([
+    { recorded: { rule: 'known', recovery: 'continue' }, now: { rule: 'known', recovery: 'skip' } },
+  ])
+})
+
 test('rules are tried on the failures of past runs: what they would save, and what they would add', async () => {
   const run = await scenario.run(delivery('judged', 2))
   await run.end()

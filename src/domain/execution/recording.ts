@@ -21,8 +21,6 @@ export type Recording = {
   readonly answers: ReadonlyMap<string, readonly RecordedAnswer[]>
   readonly signals: readonly RecordedSignal[]
   readonly startedAt: string
-  readonly finishedAt: string | undefined
-  readonly status: 'completed' | 'failed' | 'cancelled' | 'running'
 }
 
 type Open = { scheduledMs: number; startedMs: number | undefined }
@@ -34,8 +32,6 @@ export function recordingOf(events: readonly RecordedEvent<ExecutionEvent>[]): R
   const signals: RecordedSignal[] = []
   const open = new Map<string, Open>()
   const startedMs = Date.parse(events[0]!.at)
-  let status: Recording['status'] = 'running'
-  let finishedAt: string | undefined
   const lost = lostAttempts(events)
 
   const close = (stage: string, atMs: number, outcome: RecordedAttempt['outcome']): void => {
@@ -83,19 +79,18 @@ export function recordingOf(events: readonly RecordedEvent<ExecutionEvent>[]): R
       case 'SignalReceived':
         signals.push({ afterMs: atMs - startedMs, name: event.data.name, payload: event.data.payload })
         break
-      case 'ExecutionCompleted':
-      case 'ExecutionFailed':
-      case 'ExecutionCancelled':
-        status = ENDS[event.type]
-        finishedAt = event.at
+      case 'StageRestored':
+        // It did that in the run restored from; in this one it took no time.
+        if (event.data.as === 'completed') {
+          const { stage, output } = event.data
+          add(attempts, stage, { waitMs: 0, durationMs: 0, outcome: { kind: 'completed', output } })
+        }
         break
       default:
     }
   }
-  return { attempts, answers, signals, startedAt: events[0]!.at, finishedAt, status }
+  return { attempts, answers, signals, startedAt: events[0]!.at }
 }
-
-const ENDS = { ExecutionCompleted: 'completed', ExecutionFailed: 'failed', ExecutionCancelled: 'cancelled' } as const
 
 /** The attempts that ended through no fault of their work; the retry that follows says so. */
 function lostAttempts(events: readonly RecordedEvent<ExecutionEvent>[]): ReadonlySet<string> {
