@@ -1,9 +1,9 @@
 // The checker judges every chaos test, so each of its rules has a log that breaks it: a rule that stopped working is seen.
 import { describe, expect, it } from 'vitest'
+import { type Expectation, violations } from '../src/checker/violations.ts'
 import type { ExecutionCommand } from '../src/domain/execution/commands.ts'
 import type { ExecutionEvent } from '../src/domain/execution/events.ts'
 import type { RecordedEvent } from '../src/domain/message.ts'
-import { type Expectation, violations } from './support/checker.ts'
 import { type Batches, decidedLog as decided, recordedLogOf as recorded } from './support/decided-log.ts'
 import {
   broke,

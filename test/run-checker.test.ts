@@ -1,10 +1,10 @@
 // Canaries for the features of a run, as `checker.test.ts` has them for its bare bones: right logs of each are silent, and
 // each way to get them wrong is accused.
 import { describe, expect, it } from 'vitest'
+import { violations } from '../src/checker/violations.ts'
 import type { ExecutionCommand } from '../src/domain/execution/commands.ts'
 import type { ExecutionEvent } from '../src/domain/execution/events.ts'
 import type { CompiledStep } from '../src/domain/workflow/definition.ts'
-import { violations } from './support/checker.ts'
 import { type Batches, decidedLog, decidedOn, recordedLogOf } from './support/decided-log.ts'
 import {
   broke,

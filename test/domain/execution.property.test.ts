@@ -1,11 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { violations } from '../../src/checker/violations.ts'
 import { executionDecider } from '../../src/domain/execution/decide.ts'
 import { backoffMs, lostDelayMs, seedOf } from '../../src/domain/execution/failure.ts'
 import { restore } from '../../src/domain/execution/restore.ts'
 import { type Execution, hasEnded, isOpen, type OpenExecution } from '../../src/domain/execution/state.ts'
 import { asRecorded } from '../support/as-recorded.ts'
-import { violations } from '../support/checker.ts'
 import { start } from '../support/executions.ts'
 import { decided, definitions, finish, moves, play, type Step } from '../support/random-runs.ts'
 

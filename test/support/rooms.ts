@@ -11,6 +11,7 @@ export const rooms: readonly Row[] = [
   ['src/domain/execution/expression.ts', ['src/domain/', '@marcbachmann/cel-js'], 'the one place that evaluates CEL'],
   ['src/domain/execution/pattern.ts', ['re2js'], 'the one place that matches the patterns of users'],
   ['src/ports/', ['type:src/domain/']],
+  ['src/checker/', ['type:src/domain/'], 'it shares no rule with what it judges'],
 
   ['src/commands/', ['src/domain/', 'src/ports/', 'zod', 'uuid']],
   ['src/commands/fingerprint.ts', ['src/domain/', 'node:crypto', 'uuid'], 'hashes documents'],

@@ -1,10 +1,10 @@
 // What clients were told and what stages did to the world, held against the log.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { streamsOf } from '../../src/checker/violations.ts'
 import type { ExecutionEvent } from '../../src/domain/execution/events.ts'
 import { executionStream } from '../../src/domain/execution/events.ts'
 import type { RecordedEvent } from '../../src/domain/message.ts'
-import { streamsOf } from './checker.ts'
 import type { LoadRun } from './load.ts'
 
 type Recorded = RecordedEvent<ExecutionEvent>

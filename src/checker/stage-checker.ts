@@ -1,5 +1,5 @@
 // The invariants of one stage of a run: its attempts, what they wait for, and their outcomes.
-import type { CompiledStage } from '../../src/domain/workflow/definition.ts'
+import type { CompiledStage } from '../domain/workflow/definition.ts'
 import {
   hasEnded,
   hasSucceeded,

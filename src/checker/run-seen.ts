@@ -1,8 +1,8 @@
 // What the log has said of a run so far, as the checkers of a run share it.
-import type { ExecutionEvent, ExecutionEventOf, SkipReason, Wait } from '../../src/domain/execution/events.ts'
-import type { RecordedEvent } from '../../src/domain/message.ts'
-import type { CompiledStage, FailureRule } from '../../src/domain/workflow/definition.ts'
-import type { Accuse } from './checker.ts'
+import type { ExecutionEvent, ExecutionEventOf, SkipReason, Wait } from '../domain/execution/events.ts'
+import type { RecordedEvent } from '../domain/message.ts'
+import type { CompiledStage, FailureRule } from '../domain/workflow/definition.ts'
+import type { Accuse } from './violations.ts'
 
 export type Recorded<T extends ExecutionEvent['type'] = ExecutionEvent['type']> = RecordedEvent<ExecutionEventOf<T>>
 

@@ -1,7 +1,7 @@
 // Decides from the log alone which of the promised invariants a system has broken. It shares no rule with the engine:
 // what it needs of triggers and attempts it works out again, so that a mistake there is not made here as well.
-import type { ExecutionEvent } from '../../src/domain/execution/events.ts'
-import type { RecordedEvent } from '../../src/domain/message.ts'
+import type { ExecutionEvent } from '../domain/execution/events.ts'
+import type { RecordedEvent } from '../domain/message.ts'
 import { checkRun } from './run-checker.ts'
 
 export type Expectation = {
