@@ -90,6 +90,8 @@ const stageStatus = z.enum([
   'skipped',
   'cancelled',
 ])
+const resourceName = z.enum(['slots', 'cpu', 'memory', 'disk'])
+const blockers = z.array(z.object({ executionId: z.string(), stage: z.string().optional() })).readonly()
 const stageSchema = z.object({
   status: stageStatus,
   attempt: z.int().meta({ description: 'The latest attempt; 0 before the first.' }),
@@ -99,7 +101,7 @@ const stageSchema = z.object({
   error: stageError.optional(),
   waiting: z
     .object({
-      for: z.enum(['timer', 'retry', 'approval', 'signal', 'person']),
+      for: z.enum(['timer', 'retry', 'approval', 'signal', 'person', 'pool']),
       until: time.optional(),
       approvers: z
         .array(z.string())
@@ -109,6 +111,13 @@ const stageSchema = z.object({
       required: z.int().optional().meta({ description: 'How many have to grant it.' }),
       granted: z.array(z.string()).readonly().optional().meta({ description: 'Who has granted it.' }),
       signal: z.string().optional().meta({ description: 'Name of the signal.' }),
+      pool: z.string().optional().meta({ description: 'Name of the pool.' }),
+      reason: z
+        .enum(['asked', 'capacity', 'turn'])
+        .optional()
+        .meta({ description: 'Of a pool: just asked, too little is free, or others come first.' }),
+      short: z.array(resourceName).readonly().optional().meta({ description: 'What the pool has too little of.' }),
+      blockers: blockers.optional().meta({ description: 'Some of those who hold the pool or come first.' }),
     })
     .optional(),
   reason: z.string().optional(),
@@ -136,6 +145,10 @@ const executionSummary = z.object({
     .object({ executionId: z.string(), stage: z.string(), attempt: z.int(), depth: z.int() })
     .optional()
     .meta({ description: 'The stage of another run that this run does the work of.' }),
+  waiting: z
+    .object({ for: z.literal('concurrency'), group: z.string(), blockers })
+    .optional()
+    .meta({ description: 'Nothing of the run has begun: its concurrency group has no room for it yet.' }),
   startedAt: time,
   finishedAt: time.optional(),
   revision,

@@ -1,5 +1,6 @@
-import type { ParentStage, Recovery, StageError } from '../domain/execution/events.ts'
+import type { Blocker, ExecutionEventOf, ParentStage, Recovery, StageError } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
+import type { ResourceName } from '../domain/pool/amounts.ts'
 import type { Advice } from './advice/advice.ts'
 
 export type ExecutionStatus = 'running' | 'paused' | 'cancelling' | 'completed' | 'failed' | 'cancelled'
@@ -34,7 +35,7 @@ export type StageView = {
 }
 
 export type WaitingView = {
-  readonly for: 'timer' | 'retry' | 'approval' | 'signal' | 'person'
+  readonly for: 'timer' | 'retry' | 'approval' | 'signal' | 'person' | 'pool'
   readonly until?: string
   /** Of an approval: who may grant it (anybody where it is empty), how many have to, and who has. */
   readonly approvers?: readonly string[]
@@ -42,6 +43,18 @@ export type WaitingView = {
   readonly granted?: readonly string[]
   /** Name of the signal. */
   readonly signal?: string
+  /** Of a pool: its name, why it has not granted what is asked of it, what there is too little of, and some of those who hold it. */
+  readonly pool?: string
+  readonly reason?: ExecutionEventOf<'StageDeferred'>['data']['reason']
+  readonly short?: readonly ResourceName[]
+  readonly blockers?: readonly Blocker[]
+}
+
+/** What a run waits for before anything of it begins; `blockers` are runs that go on in its group. */
+export type RunWaitingView = {
+  readonly for: 'concurrency'
+  readonly group: string
+  readonly blockers: readonly Blocker[]
 }
 
 export type ExecutionView = {
@@ -59,6 +72,7 @@ export type ExecutionView = {
   readonly restoredFrom?: { readonly executionId: string; readonly revision: number }
   /** The stage of another run that this run does the work of. */
   readonly parent?: ParentStage
+  readonly waiting?: RunWaitingView
   readonly startedAt: string
   readonly finishedAt?: string
   readonly stages: { readonly [id: string]: StageView }
@@ -86,7 +100,7 @@ export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: strin
 /** `limit` is 1 to 200; `cursor` is what an earlier page answered. A forged cursor throws `BadCursor`. */
 export type PageRequest = { readonly limit: number; readonly cursor?: string }
 
-export type ProjectionName = 'workflows' | 'executions' | 'events'
+export type ProjectionName = 'workflows' | 'executions' | 'pools' | 'events'
 
 export type ProjectionView = {
   readonly name: string

@@ -23,6 +23,11 @@ function checkpointOf(before: StageState): Checkpoint | undefined {
 /** Folds one event into the stage that it names. */
 export function evolveStage(before: StageState, event: StageEvent): StageState {
   switch (event.type) {
+    case 'StageDeferred': {
+      const { stage: _, attempt, workflow: __, priority: ___, ...said } = event.data
+      const waits = { for: 'pool', ...said, queue: queueOf(before) } as const
+      return { status: 'waiting', attempt, ...triedOf(before), waits }
+    }
     case 'StageScheduled': {
       const { attempt, waitsFor } = event.data
       const tried = { attempt, ...triedOf(before) }
@@ -67,6 +72,12 @@ export function evolveStage(before: StageState, event: StageEvent): StageState {
   }
 }
 
+/** Where the next attempt goes, where that is not the stage's own queue. */
+export function queueOf(stage: StageState): string | undefined {
+  if (stage.status === 'retrying') return stage.queue
+  return stage.status === 'waiting' && stage.waits.for === 'pool' ? stage.waits.queue : undefined
+}
+
 function failedStage(before: StageState, { attempt, error, recovery }: DataOf<'StageFailed'>): StageState {
   if (recovery === 'ask' || recovery === 'skip')
     return { status: 'waiting', attempt, ...triedOf(before), waits: { for: 'person', error } }
@@ -88,7 +99,7 @@ function retriedStage(before: StageState, data: DataOf<'StageRetried'>): StageSt
     fallback: falls || fallback,
     replaced: falls ? attempt - 1 - lost : replaced,
     dueAt,
-    queue: queue ?? (before.status === 'retrying' ? before.queue : undefined),
+    queue: queue ?? queueOf(before),
     error: errorOf(before),
   }
 }

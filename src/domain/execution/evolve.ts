@@ -20,6 +20,10 @@ export function evolve(state: Execution, event: ExecutionEvent): Execution {
       return { ...going(state), status: 'paused', remainingMs: event.data.remainingMs }
     case 'ExecutionResumed':
       return { ...going(state), status: 'running', timeoutAt: event.data.timeoutAt }
+    case 'ExecutionDeferred':
+      return { ...going(state), status: 'queued', blockers: event.data.blockers }
+    case 'ExecutionAdmitted':
+      return { ...going(state), status: 'running', timeoutAt: event.data.timeoutAt }
     case 'SignalReceived':
       return {
         ...state,
@@ -42,10 +46,10 @@ export function evolve(state: Execution, event: ExecutionEvent): Execution {
 }
 
 function started(data: DataOf<'ExecutionStarted'>): OpenExecution {
-  const { definition, trigger, restoredFrom: _, parent, timeoutAt, ...rest } = data
-  const run = { ...rest, definition, graph: graphOf(definition), startedBy: trigger.by, parent }
+  const { definition, trigger, restoredFrom: _, parent, concurrency, timeoutAt, ...rest } = data
+  const run = { ...rest, definition, graph: graphOf(definition), startedBy: trigger.by, parent, concurrency }
   return {
-    status: 'running',
+    ...(concurrency === undefined ? { status: 'running' } : { status: 'queued', blockers: undefined }),
     run,
     stages: definition.stages.map(blocked),
     open: definition.stages.length,

@@ -1,6 +1,6 @@
 import type { Json } from '../message.ts'
 import type { CompiledStage, CompiledWorkflow } from '../workflow/definition.ts'
-import type { ParentStage, SkipReason, StageError, Wait } from './events.ts'
+import type { Blocker, Concurrency, ExecutionEventOf, ParentStage, SkipReason, StageError, Wait } from './events.ts'
 import type { WorkflowGraph } from './graph.ts'
 
 /** `attempt` is 0 for one of the run restored from. */
@@ -31,6 +31,11 @@ export type Waiting =
       readonly until?: string
     }
   | { readonly for: 'person'; readonly error: StageError }
+  /** The attempt has not been scheduled: `queue` is where it goes, where that is not the stage's own. */
+  | ({ readonly for: 'pool'; readonly queue: string | undefined } & Omit<
+      ExecutionEventOf<'StageDeferred'>['data'],
+      'stage' | 'attempt' | 'workflow' | 'priority'
+    >)
 
 export type StageState =
   /** `pending` counts the needs that have not ended; with none, or enough of them, it is held back. */
@@ -90,6 +95,7 @@ export type Run = {
   readonly fingerprint: string
   readonly startedBy: string
   readonly parent: ParentStage | undefined
+  readonly concurrency: Concurrency | undefined
 }
 
 type Signal = { readonly id: string; readonly name: string; readonly payload: Json }
@@ -110,6 +116,8 @@ type Going = {
 }
 
 export type OpenExecution =
+  /** It waits for its group, and nothing of it has begun. Before the log says who is in the way, nobody is known to be. */
+  | (Going & { readonly status: 'queued'; readonly blockers: readonly Blocker[] | undefined })
   | (Going & { readonly status: 'running' })
   | (Going & { readonly status: 'paused'; readonly remainingMs: number })
   | (Going & { readonly status: 'cancelling'; readonly reason: string; readonly outcome: 'cancelled' | 'failed' })
@@ -125,7 +133,7 @@ type EndedExecution = {
 export type Execution = { readonly status: 'none' } | OpenExecution | EndedExecution
 
 export const isOpen = (state: Execution): state is OpenExecution =>
-  state.status === 'running' || state.status === 'paused' || state.status === 'cancelling'
+  state.status === 'running' || state.status === 'paused' || state.status === 'cancelling' || state.status === 'queued'
 
 export const hasEnded = (stage: StageState): boolean =>
   stage.status === 'completed' ||
