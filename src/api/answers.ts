@@ -8,12 +8,12 @@ import type { ExecutionGraph } from '../queries/graph.ts'
 import type { ExecutionSummary, ExecutionView, Page, ProjectionView, WorkflowView } from '../queries/queries.ts'
 import type { RunDiff } from '../queries/time-travel.ts'
 
-const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })
-const revision = z.string().meta({ description: 'A place in the stream, from 0.', examples: ['12'] })
+export const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })
+export const revision = z.string().meta({ description: 'A place in the stream, from 0.', examples: ['12'] })
 export const time = z.string().meta({ description: 'ISO 8601 in UTC.', examples: ['2030-01-31T18:00:00.000Z'] })
 export const json = z.custom<Json>().meta({ description: 'Any JSON.' })
 
-const pageOf = <T extends z.ZodType>(item: T) =>
+export const pageOf = <T extends z.ZodType>(item: T) =>
   z.object({
     items: z.array(item).readonly(),
     nextCursor: z.string().nullable().meta({ description: '`cursor` of the next page; null after the last.' }),
@@ -90,8 +90,8 @@ const stageStatus = z.enum([
   'skipped',
   'cancelled',
 ])
-const resourceName = z.enum(['slots', 'cpu', 'memory', 'disk'])
-const blockers = z.array(z.object({ executionId: z.string(), stage: z.string().optional() })).readonly()
+export const resourceName = z.enum(['slots', 'cpu', 'memory', 'disk'])
+export const blockers = z.array(z.object({ executionId: z.string(), stage: z.string().optional() })).readonly()
 const stageSchema = z.object({
   status: stageStatus,
   attempt: z.int().meta({ description: 'The latest attempt; 0 before the first.' }),
@@ -243,7 +243,7 @@ export const projectionsSchema = pageOf(
 ).meta({ id: 'Projections' })
 
 /** Revision and position of a view as HTTP has them. */
-const placed = <T extends { readonly revision: number; readonly position: number }>(view: T) => ({
+export const placed = <T extends { readonly revision: number; readonly position: number }>(view: T) => ({
   ...view,
   revision: String(view.revision),
   position: String(view.position),

@@ -1,8 +1,9 @@
 // The invariants of a single run: how it starts, stops and ends. `stage-checker.ts` has those of its stages.
 
+import { takeGenerated } from './group-checker.ts'
 import { hasEnded, hasSucceeded, type Recorded, type Run, type Seen, said, seenOf } from './run-seen.ts'
 import { checkSettled } from './settled-checker.ts'
-import { takeGenerated, takeOfStage } from './stage-checker.ts'
+import { takeOfStage } from './stage-checker.ts'
 import type { Accuse, Expectation } from './violations.ts'
 
 export function checkRun(events: readonly Recorded[], expectation: Expectation, accuse: Accuse): void {

@@ -1,5 +1,4 @@
 // The invariants of one stage of a run: its attempts, what they wait for, and their outcomes.
-import type { CompiledStage } from '../domain/workflow/definition.ts'
 import {
   hasEnded,
   hasSucceeded,
@@ -9,7 +8,6 @@ import {
   runningIn,
   type Seen,
   said,
-  seenOf,
   verdictOn,
 } from './run-seen.ts'
 
@@ -116,7 +114,7 @@ function takeScheduled(run: Run, seen: Seen, event: Recorded<'StageScheduled'>):
 }
 
 /** Whether the run lets the stage begin, be it an attempt or a group. */
-function checkBegins(
+export function checkBegins(
   run: Run,
   seen: Seen,
   event: Recorded<'StageScheduled' | 'StageDeferred' | 'StagesGenerated'>,
@@ -257,36 +255,6 @@ function takeRestored(run: Run, seen: Seen, { data, ...event }: Recorded<'StageR
   if (data.as === 'skipped') Object.assign(seen, { status: 'skipped', skipped: data.reason })
   else Object.assign(seen, { status: 'completed', attempt: data.attempt })
   if (data.as === 'completed' && data.attempt > 0 && seen.stage.compensate) run.undoable.push(seen.stage.id)
-}
-
-/** A stage goes on as others: those of a matrix before it has begun, any others when its work has ended. */
-export function takeGenerated(run: Run, event: Recorded<'StagesGenerated'>): void {
-  const { parent, attempt, stages } = event.data
-  const seen = run.stages.get(parent)
-  if (!seen) {
-    run.accuse(event, 14, `StagesGenerated names no stage of the run: ${parent}`)
-    return
-  }
-  const { matrix: _, when: __, ...inherited } = seen.stage
-  // A group that was restored is there before the stage would have begun.
-  const atStart = event.metadata.commandId === run.startedWith
-  if (seen.stage.matrix) {
-    if (seen.status !== 'idle') run.accuse(event, 11, `it goes on as others while ${said(seen)}`)
-    if (!atStart) checkBegins(run, seen, event)
-  } else if (!atStart && (!['scheduled', 'running'].includes(seen.status) || attempt !== seen.attempt))
-    run.accuse(event, 14, `attempt ${attempt} goes on as others while ${said(seen)}`)
-  const children = stages.map((stage): CompiledStage => {
-    if ('uses' in stage) return stage
-    return { ...inherited, ...stage, parent, needs: [], trigger: 'all-success' }
-  })
-  const added = children.map(seenOf)
-  for (const child of added) {
-    const { id, parent: said } = child.stage
-    if (run.stages.has(id)) run.accuse(event, 12, `the run has a stage ${id} already`)
-    if (said !== parent) run.accuse(event, 14, `${id} does not say that ${parent} generated it`)
-    run.stages.set(id, child)
-  }
-  Object.assign(seen, { status: 'expanded', attempt, children: added, dueAt: undefined })
 }
 
 type Outcome = Recorded<'StageCompleted' | 'StageFailed' | 'StageCancelled'>

@@ -10,14 +10,14 @@ import { newId } from './new-id.ts'
 export const definePoolBody = capacity
 export type DefinePoolBody = z.output<typeof definePoolBody>
 
-export type PoolDefined = { readonly name: string; readonly changed: boolean; readonly position: number }
+type Defined = { readonly name: string; readonly isNew: boolean; readonly position: number }
 
 /** Defines a pool, or gives it another capacity: what is held stays held, and who asks for more than that waits no longer. */
 export function createDefinePool(handle: Handle) {
-  return async (caller: Caller, name: string, body: DefinePoolBody): Promise<PoolDefined> => {
+  return async (caller: Caller, name: string, body: DefinePoolBody): Promise<Defined> => {
     const command = { type: 'DefinePool', name, capacity: amountsOf(body) } as const
     const stream = poolStream(caller.namespace, name)
     const { position, events } = await handle(poolDecider, stream, command, contextOf(caller, newId()))
-    return { name, changed: events.length > 0, position }
+    return { name, isNew: events.some(({ type }) => type === 'PoolDefined'), position }
   }
 }

@@ -138,6 +138,52 @@ export type FailureGroup = { readonly [key in FailureKey]?: string } & {
   readonly lastAt: string
 }
 
+/** Cores, and bytes. */
+type AmountsView = {
+  readonly slots: number
+  readonly cpu: number
+  readonly memory: number
+  readonly disk: number
+}
+
+/** The first of those who hold it and of those who wait, the oldest first; the counts are of all. */
+export type PoolView = {
+  readonly name: string
+  readonly capacity: AmountsView
+  /** More than the capacity where the pool has shrunk under those who hold it. */
+  readonly inUse: AmountsView
+  readonly held: readonly {
+    readonly executionId: string
+    readonly stage: string
+    readonly attempt: number
+    readonly fence: string
+    readonly since: string
+    readonly amounts: AmountsView
+  }[]
+  readonly heldCount: number
+  readonly waiting: readonly ({
+    readonly executionId: string
+    readonly stage: string
+    readonly workflow: string
+    readonly priority: number
+  } & Pick<WaitingView, 'reason' | 'short' | 'blockers'>)[]
+  readonly waitingCount: number
+  readonly updatedAt: string
+  readonly revision: number
+  readonly position: number
+}
+
+/** From `from` on and before `to` (ISO 8601), in steps. */
+export type UtilisationQuestion = { readonly from: string; readonly to: string; readonly stepMs: number }
+
+/** The step that begins at `from`: averages over its time, and the most that was in use at once. */
+export type UtilisationPoint = {
+  readonly from: string
+  readonly inUse: AmountsView
+  readonly capacity: AmountsView
+  readonly most: AmountsView
+}
+
 /** Everything that the read models answer. `undefined` means that there is no such thing in that namespace. */
 export interface Queries {
   workflow(namespace: string, name: string): Promise<WorkflowView | undefined>
@@ -155,6 +201,9 @@ export interface Queries {
     filter: { workflow?: string; status?: ExecutionStatus; label?: string; from?: string; to?: string },
     page: PageRequest,
   ): Promise<Page<ExecutionSummary>>
+  pool(namespace: string, name: string): Promise<PoolView | undefined>
+  pools(namespace: string, page: PageRequest): Promise<Page<PoolView>>
+  poolUtilisation(namespace: string, name: string, question: UtilisationQuestion): Promise<readonly UtilisationPoint[]>
   failures(namespace: string, question: FailureQuestion): Promise<FailureStatistics>
   projections(): Promise<readonly ProjectionView[]>
   /** Position of the last event of the log, -1 of an empty one. */

@@ -4,7 +4,8 @@ import type { Json } from '../domain/message.ts'
 import { type Amounts, minus, NOTHING, plus, shortOf } from '../domain/pool/amounts.ts'
 import { holderKey } from '../domain/pool/holders.ts'
 import type { Clock } from '../ports/clock.ts'
-import { Allocations, type Asking, type Dump, type PoolSeen, type SeenEvent, type Surplus } from './allocations.ts'
+import { Allocations, type SeenEvent } from './allocations.ts'
+import type { Asking, Dump, PoolSeen, Surplus } from './asking.ts'
 import type { Reactor } from './reactor.ts'
 
 /** How many of those in the way are named. */

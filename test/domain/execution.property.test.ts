@@ -43,7 +43,8 @@ function checkAgain({ command, before, events, after }: Step): void {
   if (!mayDoMore) expect(decided(command, after).events).toEqual([])
 }
 
-const accusations = (steps: readonly Step[]) => violations(asRecorded(steps.filter(({ events }) => events.length > 0)))
+const accusations = (steps: readonly Step[]) =>
+  violations(asRecorded(steps.filter(({ events }) => events.length > 0)), { withoutPools: true })
 
 /** The whole course of a run that is accused, a line for each command. */
 const told = (steps: readonly Step[]): string[] =>

@@ -3,7 +3,7 @@ import { Rejected } from '../rejected.ts'
 import { beginRun, settle } from './advance.ts'
 import type { ControlCommand } from './commands.ts'
 import { Draft } from './draft.ts'
-import type { ExecutionEvent, ExecutionEventOf } from './events.ts'
+import type { ExecutionEvent, ExecutionEventOf, Grant } from './events.ts'
 import { findStage, requireOpen } from './find.ts'
 import { admit } from './schedule.ts'
 import type { Execution, StageState, Waiting } from './state.ts'
@@ -14,10 +14,15 @@ type Deferred = StageState & { status: 'waiting'; waits: Waiting & { for: 'pool'
 const waitsForPool = (stage: StageState, attempt: number): stage is Deferred =>
   stage.status === 'waiting' && stage.waits.for === 'pool' && stage.attempt === attempt
 
+const isUnderWay = (stage: StageState, attempt: number, { fence }: Grant): boolean =>
+  (stage.status === 'scheduled' || stage.status === 'running') && stage.attempt === attempt && stage.fence === fence
+
 /** @throws Rejected where the attempt wants it no more, or not now: whoever granted it takes it back */
 export function admitStage({ stage: id, attempt, grant, at }: Of<'AdmitStage'>, state: Execution) {
   const { index, stage } = findStage(id, state)
   const open = requireOpen(state)
+  // Two who allocate may both have seen the grant: the second takes nothing back that the first has given.
+  if (isUnderWay(stage, attempt, grant)) return []
   if (!waitsForPool(stage, attempt))
     throw new Rejected('ATTEMPT_STALE', `attempt ${attempt} of ${id} does not wait for a pool: it is ${stage.status}`)
   if (stage.waits.pool !== grant.pool)
@@ -54,6 +59,7 @@ export function refuseStage({ stage: id, attempt, error, at }: Of<'RefuseStage'>
 /** Its own time begins now. */
 export function admitExecution({ grant, at }: Of<'AdmitExecution'>, state: Execution): readonly ExecutionEvent[] {
   const open = requireOpen(state)
+  if (open.fence === grant.fence) return []
   if (open.status !== 'queued') throw new Rejected('ATTEMPT_STALE', `the execution waits no more: it is ${open.status}`)
   const draft = new Draft(open, at)
   const timeoutAt = new Date(Date.parse(at) + open.run.definition.timeoutMs).toISOString()

@@ -29,16 +29,17 @@ export function evolveStage(before: StageState, event: StageEvent): StageState {
       return { status: 'waiting', attempt, ...triedOf(before), waits }
     }
     case 'StageScheduled': {
-      const { attempt, waitsFor } = event.data
+      const { attempt, waitsFor, grant } = event.data
       const tried = { attempt, ...triedOf(before) }
-      if (waitsFor === undefined) return { status: 'scheduled', ...tried }
+      if (waitsFor === undefined) return { status: 'scheduled', ...tried, fence: grant?.fence }
       if (waitsFor.for !== 'approval') return { status: 'waiting', ...tried, waits: waitsFor }
       const nobody = { approvers: [], required: 1, selfApproval: true, granted: [] }
       return { status: 'waiting', ...tried, waits: { ...waitsFor, ...nobody } }
     }
     case 'StageStarted': {
       const { attempt, worker } = event.data
-      return { status: 'running', attempt, ...triedOf(before), worker, stopping: undefined }
+      const fence = before.status === 'scheduled' ? before.fence : undefined
+      return { status: 'running', attempt, ...triedOf(before), fence, worker, stopping: undefined }
     }
     case 'StageCheckpointed': {
       if (before.status !== 'running') throw new Error(`StageCheckpointed comes to a stage that is ${before.status}`)

@@ -23,7 +23,12 @@ export function evolve(state: Execution, event: ExecutionEvent): Execution {
     case 'ExecutionDeferred':
       return { ...going(state), status: 'queued', blockers: event.data.blockers }
     case 'ExecutionAdmitted':
-      return { ...going(state), status: 'running', timeoutAt: event.data.timeoutAt }
+      return {
+        ...going(state),
+        status: 'running',
+        timeoutAt: event.data.timeoutAt,
+        fence: event.data.grant.fence,
+      }
     case 'SignalReceived':
       return {
         ...state,
@@ -58,12 +63,13 @@ function started(data: DataOf<'ExecutionStarted'>): OpenExecution {
     signals: [],
     signalIds: [],
     timeoutAt,
+    fence: undefined,
   }
 }
 
 /** What open runs have in common, without what only one status has. */
-function going({ run, stages, open, failing, compensable, signals, signalIds, timeoutAt }: OpenExecution) {
-  return { run, stages, open, failing, compensable, signals, signalIds, timeoutAt }
+function going({ run, stages, open, failing, compensable, signals, signalIds, timeoutAt, fence }: OpenExecution) {
+  return { run, stages, open, failing, compensable, signals, signalIds, timeoutAt, fence }
 }
 
 const over = ({ run, stages, signalIds }: OpenExecution) => ({ run, stages, signalIds, output: undefined })

@@ -19,6 +19,9 @@ type Tried = {
   readonly replaced: number
 }
 
+/** What the attempt holds of a pool: the number of the grant. */
+type Holding = { readonly fence: number | undefined }
+
 /** What a stage that waits waits for; an approval gathers who granted it, a person is asked what to do about a failure. */
 export type Waiting =
   | Exclude<Wait, { for: 'approval' }>
@@ -41,9 +44,9 @@ export type StageState =
   /** `pending` counts the needs that have not ended; with none, or enough of them, it is held back. */
   | { readonly status: 'blocked'; readonly pending: number; readonly checkpoint: Checkpoint | undefined }
   | (Tried & { readonly status: 'waiting'; readonly waits: Waiting })
-  | (Tried & { readonly status: 'scheduled' })
+  | (Tried & Holding & { readonly status: 'scheduled' })
   /** `stopping`: why it was asked to. */
-  | (Tried & { readonly status: 'running'; readonly worker: string; readonly stopping: string | undefined })
+  | (Tried & Holding & { readonly status: 'running'; readonly worker: string; readonly stopping: string | undefined })
   /** `dueAt` is empty only between `StageFailed` and its `StageRetried`; so is `queue`, which is set where it is not the stage's own. */
   | (Tried & {
       readonly status: 'retrying'
@@ -113,6 +116,8 @@ type Going = {
   readonly signals: readonly Signal[]
   readonly signalIds: readonly string[]
   readonly timeoutAt: string
+  /** What it holds of its group. */
+  readonly fence: number | undefined
 }
 
 export type OpenExecution =

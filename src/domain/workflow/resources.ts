@@ -16,14 +16,6 @@ export const amountsOf = ({ slots = 0, cpu = 0, memory = 0, disk = 0 }: Written)
   diskBytes: disk,
 })
 
-/** As people write them. */
-export const writtenAmounts = ({ slots, cpuMillicores, memoryBytes, diskBytes }: Amounts) => ({
-  slots,
-  cpu: cpuMillicores / 1_000,
-  memory: memoryBytes,
-  disk: diskBytes,
-})
-
 export function resourcesOf({ pool, ...asked }: Written & { readonly pool: string }): {
   readonly pool: string
   readonly amounts: Amounts
