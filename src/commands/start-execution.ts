@@ -3,7 +3,7 @@ import type { StartExecution } from '../domain/execution/commands.ts'
 import { concurrencyOf } from '../domain/execution/concurrency.ts'
 import { executionDecider } from '../domain/execution/decide.ts'
 import { executionStream } from '../domain/execution/events.ts'
-import type { Execution } from '../domain/execution/state.ts'
+import { type Execution, isOpen } from '../domain/execution/state.ts'
 import type { Json } from '../domain/message.ts'
 import { poolDecider } from '../domain/pool/decide.ts'
 import { groupStream } from '../domain/pool/events.ts'
@@ -79,7 +79,11 @@ async function requireRoom(handle: Handle, beginning: Parameters<typeof concurre
   const { group, limit } = concurrencyOf(beginning)!
   const { state } = await handle.load(poolDecider, groupStream(beginning.namespace, groupIdFor(group)))
   if (state.status === 'undefined' || state.inUse.slots < limit) return
-  const message = `${state.inUse.slots} runs of the concurrency group ${group} are under way, and its limit is ${limit}`
+  // What has ended holds its place until the allocator has read so.
+  const held = state.held.list().map(({ holder }) => handle.load(executionDecider, executionStream(holder.executionId)))
+  const open = (await Promise.all(held)).filter((run) => isOpen(run.state))
+  if (open.length < limit) return
+  const message = `${open.length} runs of the concurrency group ${group} are under way, and its limit is ${limit}`
   throw new Rejected('CONCURRENCY_LIMIT', `${message}; start it again when one has ended`)
 }
 

@@ -144,6 +144,10 @@ export function createAllocator({ tellPool, tellExecution }: Allocation, clock: 
     const { stage, attempt = 0 } = asking.holder
     const blockers = holdersOf(pool)
     if (stage === undefined) {
+      if (isAboutToMove(pool)) {
+        seen.untold.add(asking)
+        return
+      }
       await meetConflict(asking, pool)
       await tellExecution({ type: 'DeferExecution', blockers }, causeOf(asking))
       return
@@ -152,6 +156,10 @@ export function createAllocator({ tellPool, tellExecution }: Allocation, clock: 
     const said = short.length === 0 ? { blockers: ahead(asking, pool, blockers) } : { short, blockers }
     await tellExecution({ type: 'DeferStage', stage, attempt, reason, ...said }, causeOf(asking))
   }
+
+  /** Somebody who has ended holds a place yet: nobody gives way for that, and what comes next says that it is free. */
+  const isAboutToMove = ({ shares }: PoolSeen): boolean =>
+    shares.entries().some(([key, { holder }]) => seen.find(holder, key) === undefined)
 
   /** Of all who wait, the first alone is looked at again: a grant must not cost more the more there are. */
   function reconsider(pool: PoolSeen): void {

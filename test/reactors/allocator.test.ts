@@ -1,8 +1,6 @@
 import { describe, expect, it, vi } from 'vitest'
 import { violations } from '../../src/checker/violations.ts'
 import { newId } from '../../src/commands/new-id.ts'
-import { executionDecider } from '../../src/domain/execution/decide.ts'
-import { executionStream } from '../../src/domain/execution/events.ts'
 import type { RecordedEvent } from '../../src/domain/message.ts'
 import { NOTHING } from '../../src/domain/pool/amounts.ts'
 import { poolDecider } from '../../src/domain/pool/decide.ts'
@@ -237,8 +235,14 @@ describe('a concurrency group under an engine', () => {
     await ends(engine, second, 'ExecutionCancelled')
     await finish(first)
     await ends(engine, first, 'ExecutionCompleted')
-    const state = await engine.handle.load(executionDecider, executionStream(second))
-    expect(state.state).toMatchObject({ status: 'cancelled' })
+    await engine.stop()
+  })
+
+  it('rejects nobody for a run that has ended and is about to leave', async () => {
+    const store = await freshStore()
+    const engine = await startEngine(store, { handlers: [handlerOf('shell', async () => null)] })
+    for (let turn = 0; turn < 20; turn++)
+      await ends(engine, await engine.begin(grouped('reject')), 'ExecutionCompleted')
     await engine.stop()
   })
 })
