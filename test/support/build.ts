@@ -60,7 +60,7 @@ export async function build(
   const ports = {
     store,
     clock,
-    queue: createMemoryQueue(),
+    queue: createMemoryQueue(clock),
     leases: createMemoryLeases(clock),
     logs: createFileStageLogs({ dir: join(folder, 'logs'), clock, warn: () => {} }),
   }

@@ -41,7 +41,7 @@ export async function startEngine(
   options: { handlers?: readonly Handler[]; snapshotEvery?: number } = {},
 ) {
   const clock = new ManualClock()
-  const queue = createMemoryQueue()
+  const queue = createMemoryQueue(clock)
   const leases = createMemoryLeases(clock)
   const handle = createHandle(store)
   const reports = createStageReports(handle)

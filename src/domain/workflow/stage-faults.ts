@@ -6,7 +6,7 @@ import type { Fault } from '../rejected.ts'
 import { writtenInputs } from './builtin-inputs.ts'
 import { faultsBySchema, isMembers, type Members, pointerTo } from './document-faults.ts'
 import { isBuiltin } from './handler-names.ts'
-import { ineffectiveInStage } from './no-effect.ts'
+import { ineffectiveByHandler, ineffectiveInStage } from './no-effect.ts'
 import { namePattern, stageSchema } from './schema.ts'
 import { unsupportedHandler, unsupportedInStage } from './unsupported.ts'
 
@@ -85,6 +85,7 @@ function expressionFaults(id: string, stage: Members, around: Surroundings): rea
       const inStep = [...at, member]
       return [
         ...unsupportedHandler(step, pointerTo(inStep)),
+        ...ineffectiveByHandler(step, pointerTo(inStep)),
         ...withFaults(step, [...inStep, 'with']),
         ...envFaults(step, inStep),
         // By then the stage itself has ended.

@@ -5,7 +5,7 @@ import { plannedHandlers } from './handler-names.ts'
 
 /** Members that the syntax knows and nothing runs yet. They are refused: a part that is ignored would surprise in a run. */
 const inWorkflow = ['concurrency']
-const inStage = ['resources', 'runsOn']
+const inStage = ['resources']
 
 const fault = (pointer: string, what: string): Fault => ({ pointer, message: `${what} is not supported yet` })
 

@@ -1,0 +1,70 @@
+/** What stands in a heap: the least `key` comes first, and of equal ones the least `order`. `place` is the heap's. */
+export type Ranked = { key: number; order: number; place: number }
+
+/** The first is at hand; adding one, taking the first and moving one whose rank changed cost O(log n). */
+export class Heap<T extends Ranked> {
+  readonly #items: T[] = []
+
+  get size(): number {
+    return this.#items.length
+  }
+
+  get first(): T | undefined {
+    return this.#items[0]
+  }
+
+  values(): readonly T[] {
+    return this.#items
+  }
+
+  push(item: T): void {
+    this.#put(item, this.#items.length)
+    this.#rise(item)
+  }
+
+  shift(): T | undefined {
+    const first = this.#items[0]
+    const last = this.#items.pop()
+    if (first === undefined || last === undefined || last === first) return first
+    this.#put(last, 0)
+    this.#sink(last)
+    return first
+  }
+
+  /** To be called after the rank of an item has changed. */
+  moved(item: T): void {
+    this.#rise(item)
+    this.#sink(item)
+  }
+
+  #put(item: T, place: number): void {
+    this.#items[place] = item
+    item.place = place
+  }
+
+  #rise(item: T): void {
+    while (item.place > 0) {
+      const parent = this.#items[(item.place - 1) >> 1]!
+      if (!isBefore(item, parent)) return
+      this.#swap(item, parent)
+    }
+  }
+
+  #sink(item: T): void {
+    for (;;) {
+      const left = this.#items[2 * item.place + 1]
+      const right = this.#items[2 * item.place + 2]
+      const child = left && right && isBefore(right, left) ? right : left
+      if (child === undefined || !isBefore(child, item)) return
+      this.#swap(child, item)
+    }
+  }
+
+  #swap(a: T, b: T): void {
+    const { place } = a
+    this.#put(a, b.place)
+    this.#put(b, place)
+  }
+}
+
+const isBefore = (a: Ranked, b: Ranked): boolean => a.key < b.key || (a.key === b.key && a.order < b.order)
