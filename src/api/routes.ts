@@ -9,6 +9,7 @@ import { operationRoutes, type Readiness } from './routes/operations.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { timeTravelRoutes } from './routes/time-travel.ts'
 import { whatIfRoutes } from './routes/what-if.ts'
+import { workerRoutes } from './routes/workers.ts'
 import { workflowRoutes } from './routes/workflows.ts'
 
 export type RouteTable = readonly (readonly [method: 'GET' | 'POST' | 'PUT', path: string, route: Route])[]
@@ -24,6 +25,7 @@ export function routeTable(
   const whatIf = whatIfRoutes(app)
   const timeTravel = timeTravelRoutes(app)
   const failures = failureRoutes(app)
+  const workers = workerRoutes(app)
   const operations = operationRoutes(app, options)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
@@ -58,6 +60,9 @@ export function routeTable(
 
     ['POST', '/v1/:namespace/failures/classify', failures.classify],
     ['GET', '/v1/:namespace/failures', failures.statistics],
+
+    ['GET', '/v1/:namespace/workers', workers.list],
+    ['GET', '/v1/:namespace/queues', workers.queues],
 
     ['GET', '/v1/admin/projections', operations.projections],
     ['GET', '/health/live', operations.live],

@@ -5,7 +5,7 @@ export interface Consumer {
   close(): Promise<void>
 }
 
-export type ConsumerOptions = {
+type ConsumerOptions = {
   /** How much it takes at once in all, and of a queue where `perQueue` names a limit. */
   readonly concurrency: number
   readonly perQueue?: Readonly<Record<string, number>>

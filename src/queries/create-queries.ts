@@ -9,6 +9,7 @@ import { countFailures } from './failures.ts'
 import { listProjections } from './projections.ts'
 import type { Queries } from './queries.ts'
 import { createReached } from './reached.ts'
+import { listWorkers } from './workers.ts'
 import { listWorkflowVersions } from './workflow-versions.ts'
 import { findWorkflow, listWorkflows } from './workflows.ts'
 
@@ -45,6 +46,7 @@ export function createQueries(options: {
     execution: (namespace, id) => findExecution(pool, namespace, id),
     executions: (namespace, filter, page) => listExecutions(orm.em.fork(), namespace, filter, page),
     failures: (namespace, question) => countFailures(pool, namespace, question),
+    workers: (namespace, filter, page) => listWorkers(orm.em.fork(), pool, namespace, filter, page),
     projections: async () => listProjections(orm.em.fork(), await head()),
     head,
     reached,

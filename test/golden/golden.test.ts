@@ -8,6 +8,7 @@ import type { ExecutionEvent } from '../../src/domain/execution/events.ts'
 import { executionEventVersions, executionUpcasters } from '../../src/domain/execution/upcast.ts'
 import type { RecordedEvent } from '../../src/domain/message.ts'
 import { EventFromTheFuture, upcast } from '../../src/domain/upcast.ts'
+import { workerEventVersions } from '../../src/domain/worker/events.ts'
 import { workflowEventVersions } from '../../src/domain/workflow/events.ts'
 import { completed } from '../support/executions.ts'
 
@@ -16,7 +17,11 @@ const folder = import.meta.dirname
 const read = (file: string): string => readFileSync(join(folder, file), 'utf8')
 const stored = (name: string) => JSON.parse(read(`events/${name}.json`)) as RecordedEvent
 const names = readdirSync(join(folder, 'events')).map((file) => file.replace('.json', ''))
-const versions: { readonly [type: string]: number } = { ...executionEventVersions, ...workflowEventVersions }
+const versions: { readonly [type: string]: number } = {
+  ...executionEventVersions,
+  ...workflowEventVersions,
+  ...workerEventVersions,
+}
 
 /** What differs from the list: files that were edited, are gone, or are not listed. */
 function changed(checksums: Checksums, contents: { readonly [file: string]: string }): readonly string[] {

@@ -66,7 +66,7 @@ export const rooms: readonly Row[] = [
   ['src/app.ts', ['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/workers/worker.ts']],
   ['src/projector-thread.ts', ['src/', 'node:*', 'pino']],
   ['src/migrate.ts', ['src/', 'node:*', 'pino']],
-  ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace']],
+  ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace', 'package.json']],
   ['src/main.ts', ['src/', 'node:*', 'commander', 'package.json']],
 ]
 

@@ -110,8 +110,8 @@ export function createMemoryQueue(clock: Pick<Clock, 'monotonicMs'>): WorkQueue 
       queueMicrotask(feed)
       return {
         async close() {
+          if (!taker.closed) takers.splice(takers.indexOf(taker), 1)
           taker.closed = true
-          takers.splice(takers.indexOf(taker), 1)
           if (taker.running > 0) await new Promise<void>((resolve) => (taker.idle = resolve))
         },
       }
