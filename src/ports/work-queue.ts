@@ -36,6 +36,8 @@ export interface WorkQueue {
   readonly durable: boolean
   /** Resolves when the queue holds the work. Work whose id waits or runs already is dropped. */
   publish(work: readonly Work[]): Promise<void>
+  /** Forgets the work that waits under these ids; nobody wants it any more. A queue that cannot hands it over all the same. */
+  withdraw(ids: readonly string[]): Promise<void>
   /**
    * Hands work of the named queues to `handle`, also of routes that come to be later. Higher priority goes first, then what
    * was scheduled first; waiting makes up for priority, and no namespace holds up another, so that nothing waits for ever.

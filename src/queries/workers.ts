@@ -33,11 +33,13 @@ export async function listWorkers(
 }
 
 // By way of the runs that have not ended, which have an index: one over the attempts that run would be written to by every
-// attempt that ends, and no update of those touches an index now.
+// attempt that ends, and no update of those touches an index now. OFFSET 0 keeps the planner to it: it takes attempts without
+// an end for fewer than they are, and would read through all that there ever were.
 const RUNNING = `
   SELECT a.worker, count(*)::int AS count
-  FROM executions e JOIN attempts a ON a.execution_id = e.id
-  WHERE e.namespace = $1 AND e.status IN ('running', 'paused', 'cancelling') AND a.finished_at IS NULL AND a.worker = ANY ($2)
+  FROM executions e CROSS JOIN LATERAL (
+    SELECT worker FROM attempts WHERE execution_id = e.id AND finished_at IS NULL AND worker = ANY ($2) OFFSET 0) a
+  WHERE e.namespace = $1 AND e.status IN ('running', 'paused', 'cancelling')
   GROUP BY a.worker`
 
 async function countRunning(

@@ -59,6 +59,16 @@ describe('a stage that asks for labels', () => {
     expect((await queuesOf(built))[1]).toMatchObject({ labels: ['gpu', 'linux'], depth: 0, consumers: 1 })
   })
 
+  test('waits no more once its run is cancelled', async (t) => {
+    const built = await build(t, postgres)
+    const id = await start(built, { fit: { uses: 'echo', runsOn: 'gpu' } })
+    const depth = async () => (await queuesOf(built)).find(({ labels }) => labels.length > 0)?.depth
+    await expect.poll(depth).toBe(1)
+    await built.server.inject({ method: 'POST', url: `/v1/default/executions/${id}/cancel`, payload: {} })
+    await built.ended(id)
+    await expect.poll(depth).toBe(0)
+  })
+
   test('is measured for Prometheus', async (t) => {
     const built = await build(t, postgres)
     const id = await start(built, { fit: { uses: 'echo', runsOn: 'gpu' } })

@@ -192,6 +192,26 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       await closing
     })
 
+    it('forgets what is withdrawn while it waits, and lets be what was taken', async () => {
+      const [running, first, second, third] = ['running', 'first', 'second', 'third'].map((stage, ms) =>
+        someWork({ stage, scheduledAt: after(ms), namespace: stage === 'third' ? 'other' : 'default' }),
+      ) as [Work, Work, Work, Work]
+      const { taken, handle, finish, finishAll } = held()
+      const consumer = queue.consume(['default'], { concurrency: 1 }, handle)
+      await queue.publish([running, first, second, third])
+      await vi.waitFor(() => expect(taken).toEqual([running]))
+      await queue.withdraw([running.id, first.id, third.id, 'unknown'])
+      expect(await statsOf('default')).toMatchObject({ depth: 1, oldestAt: after(2), running: 1 })
+      finish.get(running.id)!()
+      await vi.waitFor(() => expect(taken).toEqual([running, second]))
+      await queue.publish([first])
+      finishAll()
+      await vi.waitFor(() => expect(taken).toEqual([running, second, first]))
+      const closing = consumer.close()
+      finishAll()
+      await closing
+    })
+
     it('says how things stand with each route', async () => {
       expect(await queue.stats()).toEqual([])
       await queue.publish([50, 10].map((ms) => someWork({ queue: 'default.gpu', scheduledAt: after(ms) })))

@@ -1,7 +1,7 @@
 /** What stands in a heap: the least `key` comes first, and of equal ones the least `order`. `place` is the heap's. */
 export type Ranked = { key: number; order: number; place: number }
 
-/** The first is at hand; adding one, taking the first and moving one whose rank changed cost O(log n). */
+/** The first is at hand; adding an item, removing one and moving one whose rank changed cost O(log n). */
 export class Heap<T extends Ranked> {
   readonly #items: T[] = []
 
@@ -23,12 +23,20 @@ export class Heap<T extends Ranked> {
   }
 
   shift(): T | undefined {
-    const first = this.#items[0]
-    const last = this.#items.pop()
-    if (first === undefined || last === undefined || last === first) return first
-    this.#put(last, 0)
-    this.#sink(last)
+    const first = this.first
+    if (first !== undefined) this.remove(first)
     return first
+  }
+
+  /** False where the item is not in the heap. */
+  remove(item: T): boolean {
+    if (this.#items[item.place] !== item) return false
+    const last = this.#items.pop()!
+    if (last !== item) {
+      this.#put(last, item.place)
+      this.moved(last)
+    }
+    return true
   }
 
   /** To be called after the rank of an item has changed. */

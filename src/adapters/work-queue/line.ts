@@ -22,16 +22,18 @@ export class Line {
   #turn = 0
   size = 0
 
-  push(work: Work, deliveries = 0): void {
+  push(work: Work, deliveries = 0): Entry {
     const key = Date.parse(work.scheduledAt) - work.priority * AGEING_MS_PER_POINT
     const flow = this.#flowOf(work.namespace)
     const isBack = flow.waiting.size === 0
     if (isBack) flow.turn = Math.max(flow.turn, this.#turnToJoin())
-    flow.waiting.push({ work, deliveries, key, order: ++this.#order, place: 0 })
+    const entry = { work, deliveries, key, order: ++this.#order, place: 0 }
+    flow.waiting.push(entry)
     this.#rank(flow)
     if (isBack) this.#waiting.push(flow)
     else this.#waiting.moved(flow)
     this.size++
+    return entry
   }
 
   /** What is taken next. */
@@ -41,17 +43,25 @@ export class Line {
 
   take(): Entry | undefined {
     const flow = this.#waiting.first
-    const entry = flow?.waiting.shift()
+    const entry = flow?.waiting.first
     if (flow === undefined || entry === undefined) return undefined
     this.#turn = Math.max(this.#turn, ++flow.turn)
     flow.order = ++this.#order
-    if (flow.waiting.size === 0) this.#waiting.shift()
+    this.remove(entry)
+    return entry
+  }
+
+  /** False where the entry does not wait. */
+  remove(entry: Entry): boolean {
+    const flow = this.#flowOf(entry.work.namespace)
+    if (!flow.waiting.remove(entry)) return false
+    this.size--
+    if (flow.waiting.size === 0) this.#waiting.remove(flow)
     else {
       this.#rank(flow)
       this.#waiting.moved(flow)
     }
-    this.size--
-    return entry
+    return true
   }
 
   /** Looks at everything: this is for people who ask, not for every take. */

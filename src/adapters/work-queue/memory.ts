@@ -37,7 +37,7 @@ type Taker = {
 /** Work in the memory of one process; the dispatcher fills it again from the log after a restart. */
 export function createMemoryQueue(clock: Pick<Clock, 'monotonicMs'>): WorkQueue {
   const routes = new Map<string, Route>()
-  const known = new Set<string>()
+  const known = new Map<string, Entry>()
   const takers: Taker[] = []
   const dead: { work: Work; reason: string }[] = []
 
@@ -76,7 +76,7 @@ export function createMemoryQueue(clock: Pick<Clock, 'monotonicMs'>): WorkQueue 
       await taker.handle(entry.work)
       known.delete(entry.work.id)
     } catch (error) {
-      if (deliveries < MAX_DELIVERIES) route.line.push(entry.work, deliveries)
+      if (deliveries < MAX_DELIVERIES) known.set(entry.work.id, route.line.push(entry.work, deliveries))
       else {
         known.delete(entry.work.id)
         dead.push({ work: entry.work, reason: String((error as Error)?.message ?? error) })
@@ -92,12 +92,17 @@ export function createMemoryQueue(clock: Pick<Clock, 'monotonicMs'>): WorkQueue 
     async publish(work) {
       for (const item of work) {
         if (known.has(item.id)) continue
-        known.add(item.id)
         const route = routeNamed(item.queue)
-        route.line.push(item)
+        known.set(item.id, route.line.push(item))
         route.published.add(clock.monotonicMs())
       }
       feed()
+    },
+    async withdraw(ids) {
+      for (const id of ids) {
+        const entry = known.get(id)
+        if (entry && routeNamed(entry.work.queue).line.remove(entry)) known.delete(id)
+      }
     },
     consume(names, { concurrency, perQueue = {}, labels = [] }, handle): Consumer {
       const queues = [...new Set(names)]

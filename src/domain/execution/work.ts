@@ -21,6 +21,9 @@ export const SUB_WORKFLOW = 'workflow'
 export const isForWorkers = ({ waitsFor, handler }: ExecutionEventOf<'StageScheduled'>['data']): boolean =>
   waitsFor === undefined && handler !== SUB_WORKFLOW
 
+/** An event causes one work at most. */
+export const workId = (stream: string, revision: number): string => `${stream}:${revision}:0`
+
 /** The work that an event causes: an attempt for a worker, or none. */
 export function workFor(event: RecordedEvent<ExecutionEvent>): readonly Work[] {
   if (event.type !== 'StageScheduled' || !isForWorkers(event.data)) return []
@@ -29,7 +32,7 @@ export function workFor(event: RecordedEvent<ExecutionEvent>): readonly Work[] {
   return [
     {
       ...data,
-      id: `${event.stream}:${event.revision}:0`,
+      id: workId(event.stream, event.revision),
       namespace,
       executionId: parseStream(event.stream).id,
       scheduledAt: event.at,
