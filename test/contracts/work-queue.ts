@@ -1,48 +1,11 @@
 // What every work queue must do; each adapter's test calls this with a way to open an empty one.
-import { v7 as uuidv7 } from 'uuid'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Work } from '../../src/domain/execution/work.ts'
 import type { WorkQueue } from '../../src/ports/work-queue.ts'
+import { after, held, someWork } from '../support/some-work.ts'
 
 /** `pass` lets the queue's own time go by. */
 export type OpenedQueue = { readonly queue: WorkQueue; pass(ms: number): Promise<void>; close(): Promise<void> }
-
-const SCHEDULED_MS = Date.parse('2026-01-02T03:04:05.000Z')
-const after = (ms: number): string => new Date(SCHEDULED_MS + ms).toISOString()
-
-function someWork(overrides: Partial<Work> = {}): Work {
-  const executionId = overrides.executionId ?? uuidv7()
-  return {
-    id: `execution-${executionId}:1:0`,
-    namespace: 'default',
-    executionId,
-    scheduledAt: after(0),
-    stage: 'build',
-    attempt: 1,
-    queue: 'default',
-    handler: 'shell',
-    input: { run: 'true' },
-    timeoutMs: 1_000,
-    priority: 0,
-    eventId: uuidv7(),
-    ...overrides,
-  }
-}
-
-/** A handler that keeps what it was given, and finishes each when it is told to. */
-function held() {
-  const taken: Work[] = []
-  const finish = new Map<string, () => void>()
-  const handle = (work: Work) =>
-    new Promise<void>((resolve) => {
-      taken.push(work)
-      finish.set(work.id, resolve)
-    })
-  const finishAll = () => {
-    for (const resolve of finish.values()) resolve()
-  }
-  return { taken, handle, finish, finishAll }
-}
 
 export function workQueueContract(name: string, open: () => Promise<OpenedQueue>): void {
   describe(`work queue contract: ${name}`, () => {
@@ -149,9 +112,32 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const order = (await taken(50)).split(' ')
       const first = order.indexOf('b')
       expect(first).toBeGreaterThan(5)
+      expect(first).toBeLessThan(40)
       // From then on they share.
       const next = order.slice(first, first + 10)
       expect(next.filter((stage) => stage === 'b').length).toBeGreaterThan(3)
+    })
+
+    it('has no namespace make up for the turns that it was not there for', async () => {
+      await queue.publish(Array.from({ length: 10 }, () => someWork({ namespace: 'a' })))
+      await taken(10)
+      const of = (namespace: string) =>
+        [1, 2, 3].map((n) => someWork({ namespace, stage: `${namespace}${n}`, scheduledAt: after(n) }))
+      await queue.publish([...of('b'), ...of('a')])
+      expect(await taken(6)).toBe('b1 a1 b2 a2 b3 a3')
+    })
+
+    it('has nobody who comes pay for those who went ahead by priority', async () => {
+      const urgent = Array.from({ length: 5 }, () => someWork({ namespace: 'a', stage: 'a', priority: 1 }))
+      const others = Array.from({ length: 9 }, () => someWork({ namespace: 'b', stage: 'b' }))
+      await queue.publish([...others, ...urgent])
+      const order: string[] = []
+      const consumer = queue.consume(['default'], { concurrency: 1 }, async ({ stage }) => {
+        if (order.push(stage) === 5) await queue.publish([someWork({ namespace: 'c', stage: 'c' })])
+      })
+      await vi.waitFor(() => expect(order).toHaveLength(15))
+      expect(order.slice(0, 8).join(' ')).toMatch(/^a a a a a (b )?c b/)
+      await consumer.close()
     })
 
     it('takes from its queues in turn, however much one of them holds', async () => {

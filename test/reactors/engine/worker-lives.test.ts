@@ -95,6 +95,8 @@ describe('a worker', () => {
     engine.clock.advance(500)
     await comesTo(engine.workerId, 'WorkerRegistered')
     expect(await life(engine.workerId)).toHaveLength(5)
+    const renewed = await engine.leases.renew(engine.workerId, [workerLeaseKey(engine.workerId)], 30_000)
+    expect(renewed, 'it is told once').toEqual({ revoked: [], lost: [] })
     await ends(engine, await engine.begin(workflow([stage('a')])), 'ExecutionCompleted')
     await engine.stop()
   })
