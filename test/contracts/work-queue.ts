@@ -198,6 +198,18 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       await closing
     })
 
+    it('takes from the routes of a queue in turn, so that work without labels does not hold up what asks for some', async () => {
+      const many = Array.from({ length: 4 }, (_, n) => someWork({ stage: `d${n}` }))
+      const late = [1, 2].map((n) => someWork({ queue: 'default.gpu', stage: `g${n}`, scheduledAt: after(60_000) }))
+      await queue.publish([...many, ...late])
+      const order: string[] = []
+      const consumer = queue.consume(['default'], { concurrency: 1, labels: ['gpu'] }, async ({ stage }) => {
+        order.push(stage)
+      })
+      await vi.waitFor(() => expect(order.join(' ')).toBe('d0 g1 d1 g2 d2 d3'))
+      await consumer.close()
+    })
+
     it('says how things stand with each route', async () => {
       expect(await queue.stats()).toEqual([])
       await queue.publish([50, 10].map((ms) => someWork({ queue: 'default.gpu', scheduledAt: after(ms) })))

@@ -51,27 +51,29 @@ export class Heap<T extends Ranked> {
   }
 
   #rise(item: T): void {
-    while (item.place > 0) {
-      const parent = this.#items[(item.place - 1) >> 1]!
-      if (!isBefore(item, parent)) return
-      this.#swap(item, parent)
+    let { place } = item
+    while (place > 0) {
+      const parent = this.#items[(place - 1) >> 1]!
+      if (!isBefore(item, parent)) break
+      const free = parent.place
+      this.#put(parent, place)
+      place = free
     }
+    this.#put(item, place)
   }
 
   #sink(item: T): void {
+    let { place } = item
     for (;;) {
-      const left = this.#items[2 * item.place + 1]
-      const right = this.#items[2 * item.place + 2]
+      const left = this.#items[2 * place + 1]
+      const right = this.#items[2 * place + 2]
       const child = left && right && isBefore(right, left) ? right : left
-      if (child === undefined || !isBefore(child, item)) return
-      this.#swap(child, item)
+      if (child === undefined || !isBefore(child, item)) break
+      const free = child.place
+      this.#put(child, place)
+      place = free
     }
-  }
-
-  #swap(a: T, b: T): void {
-    const { place } = a
-    this.#put(a, b.place)
-    this.#put(b, place)
+    this.#put(item, place)
   }
 }
 

@@ -3,8 +3,8 @@ import { Heap, type Ranked } from './heap.ts'
 
 /** A point of priority is worth so much waiting. Who waits grows older as fast as who came before, so a rank never changes. */
 const AGEING_MS_PER_POINT = 10_000
-/** Between namespaces, which have turns: how many a point lets work go ahead of its own. */
-const TURNS_PER_POINT = 16
+/** Where there are turns, between namespaces and between routes: how many a point lets work go ahead of its own. */
+export const TURNS_PER_POINT = 16
 
 export type Entry = Ranked & { readonly work: Work; deliveries: number }
 

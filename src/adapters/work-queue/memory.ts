@@ -2,7 +2,7 @@ import type { Work } from '../../domain/execution/work.ts'
 import { parseRoute, routeOf, serves } from '../../domain/workflow/route.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { Consumer, RouteStats, WorkQueue } from '../../ports/work-queue.ts'
-import { type Entry, Line } from './line.ts'
+import { type Entry, Line, TURNS_PER_POINT } from './line.ts'
 import { Meter } from './meter.ts'
 
 const MAX_DELIVERIES = 3
@@ -18,8 +18,13 @@ type Route = {
   running: number
 }
 
-/** A queue that a taker serves: those of its routes that the taker has the labels for. */
-type Served = { readonly queue: string; readonly limit: number; readonly routes: Route[]; running: number }
+/** A queue that a taker serves: those of its routes that the taker has the labels for, each with the turns that it has had. */
+type Served = {
+  readonly queue: string
+  readonly limit: number
+  readonly routes: { readonly route: Route; turn: number }[]
+  running: number
+}
 
 type Taker = {
   readonly queues: readonly string[]
@@ -60,7 +65,7 @@ export function createMemoryQueue(clock: Pick<Clock, 'monotonicMs'>): WorkQueue 
     for (let tried = 0; tried < taker.served.length; tried++) {
       const served = taker.served[taker.turn]!
       taker.turn = (taker.turn + 1) % taker.served.length
-      const route = served.running < served.limit ? firstOf(served.routes) : undefined
+      const route = served.running < served.limit ? nextOf(served.routes) : undefined
       if (route === undefined) continue
       void deliver(taker, served, route, route.line.take()!)
       return true
@@ -139,17 +144,22 @@ const byName = (a: Route, b: Route): number => (a.name < b.name ? -1 : 1)
 function attach(taker: Taker, route: Route): void {
   if (!serves(route.name, taker)) return
   const { queue } = parseRoute(route.name)
-  taker.served.find((served) => served.queue === queue)!.routes.push(route)
+  taker.served.find((served) => served.queue === queue)!.routes.push({ route, turn: 0 })
 }
 
-/** To whoever serves several routes of a queue they are one: what is first in any of them goes first. */
-function firstOf(routes: readonly Route[]): Route | undefined {
-  let first: Route | undefined
-  for (const route of routes) {
-    const { next } = route.line
-    if (next !== undefined && (first === undefined || next.key < first.line.next!.key)) first = route
-  }
-  return first
+/** The routes of a queue take turns as namespaces do, or work without labels would hold up what few workers have the labels for. */
+function nextOf(routes: Served['routes']): Route | undefined {
+  const [only] = routes
+  if (routes.length === 1) return only!.route.line.size > 0 ? only!.route : undefined
+  const waiting = routes.filter(({ route }) => route.line.size > 0)
+  if (waiting.length === 0) return undefined
+  const least = Math.min(...waiting.map(({ turn }) => turn))
+  // Where nothing waits no turns are saved up.
+  for (const one of routes) if (one.route.line.size === 0) one.turn = Math.max(one.turn, least)
+  const rank = ({ route, turn }: Served['routes'][number]) => turn - route.line.next!.work.priority * TURNS_PER_POINT
+  const next = waiting.reduce((first, one) => (rank(one) < rank(first) ? one : first))
+  next.turn++
+  return next.route
 }
 
 function statsOf(
