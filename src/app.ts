@@ -9,6 +9,7 @@ import { createWorkflowCommands } from './commands/register-workflow.ts'
 import { createRestoreExecution } from './commands/restore-execution.ts'
 import { createStartExecution } from './commands/start-execution.ts'
 import { createSubWorkflows } from './commands/sub-workflows.ts'
+import { createLoseWorker, createWorkerRegistry } from './commands/worker-life.ts'
 import type { Clock } from './ports/clock.ts'
 import type { EventStore } from './ports/event-store.ts'
 import type { Handler } from './ports/handler.ts'
@@ -25,6 +26,7 @@ import { createDispatcher } from './reactors/dispatcher.ts'
 import { type Reactor, runReactor } from './reactors/reactor.ts'
 import { createSubWorkflowReactor } from './reactors/sub-workflows.ts'
 import { createTimekeeper } from './reactors/timekeeper.ts'
+import { createWorkerWatch } from './reactors/worker-watch.ts'
 import { startWorker, type WorkerOptions } from './workers/worker.ts'
 
 export type Ports = {
@@ -46,6 +48,7 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
   const { store, queue, leases, logs, clock } = ports
   const handle = createHandle(store)
   const reports = createStageReports(handle)
+  const registry = createWorkerRegistry(handle)
   const commands = {
     workflows: createWorkflowCommands(handle),
     startExecution: createStartExecution({ handle, store }),
@@ -64,6 +67,8 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
     whatIf,
     backtest: createBacktest(history, whatIf),
     stageLogs: logs,
+    /** How things stand with the work that waits. */
+    queues: () => queue.stats(),
     clock,
 
     /** Starts what follows the log and causes the next thing; `ready` resolves once all have caught up. */
@@ -79,13 +84,21 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
       })
       const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
       const allocator = createAllocator(createAllocation({ handle, clock }), clock)
-      const running = [dispatcher, timekeeper, subWorkflows, allocator].map((reactor: Reactor) =>
+      const workerWatch = createWorkerWatch({
+        lose: createLoseWorker(handle),
+        leases,
+        clock,
+        logger,
+        checkMs: settings.leaseCheckMs,
+      })
+      const running = [dispatcher, timekeeper, subWorkflows, allocator, workerWatch].map((reactor: Reactor) =>
         runReactor(reactor, { store, logger, signal: stop.signal }),
       )
       return {
         ready: Promise.all(running.map(({ ready }) => ready)),
         async stop() {
           timekeeper.stop()
+          workerWatch.stop()
           stop.abort()
           await Promise.all(running.map(({ stopped }) => stopped))
         },
@@ -97,13 +110,15 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
       id: string
       handlers: ReadonlyMap<string, Handler>
       queues: readonly string[]
+      labels?: readonly string[]
       concurrency: number
       perQueue?: WorkerOptions['perQueue']
+      about: WorkerOptions['about']
     }) {
-      const { perQueue, ...rest } = options
+      const { perQueue, labels = [], ...rest } = options
       const { leaseMs, heartbeatMs } = settings
-      const limits = perQueue ? { perQueue } : {}
-      return startWorker({ ...rest, ...limits, queue, leases, reports, logs, clock, leaseMs, heartbeatMs, logger })
+      const limits = { labels, leaseMs, heartbeatMs, ...(perQueue ? { perQueue } : {}) }
+      return startWorker({ ...rest, ...limits, queue, leases, reports, registry, logs, clock, logger })
     },
   }
 }

@@ -48,6 +48,7 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   databaseWaitMs: 'how long a start waits for a PostgreSQL that is not there yet, milliseconds (30000)',
   roles: 'what this process does: api,engine,worker,projector (all)',
   queues: 'queues its worker serves, each with an optional limit: default,heavy=2 (default)',
+  labels: 'what its worker has, for stages that ask for it with runsOn: gpu,linux (none)',
   handlers: 'modules with handlers of your own, separated by commas (none)',
   concurrency: 'how many attempts its worker runs at once (16)',
   allowOutbound: 'private hosts or CIDRs that http stages may reach, separated by commas (none)',

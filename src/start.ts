@@ -1,7 +1,9 @@
 // Runs the roles of one process from ready to drained.
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
+import packageFile from '../package.json' with { type: 'json' }
 import { type Connected, connect } from './adapters/connect.ts'
 import { type DataDirectory, takeDataDirectory } from './adapters/data-directory.ts'
 import { awaitPostgres } from './adapters/read-models/await-postgres.ts'
@@ -193,6 +195,8 @@ async function startWorker(
     queues: config.queues.map(({ name }) => name),
     concurrency: config.concurrency,
     perQueue: Object.fromEntries(limits),
+    labels: config.labels,
+    about: { host: hostname(), pid: process.pid, version: packageFile.version },
   })
   started.push({ name: 'worker', stop: () => worker.drain(DRAIN_GRACE_MS) })
   const keepMs = config.keepWorkHours * 3_600_000

@@ -77,6 +77,10 @@ export const executionsQuery = pageQuery.extend({
   to: instant.optional().meta({ description: 'Started before this time.' }),
 })
 
+export const workersQuery = pageQuery.extend({
+  status: z.enum(['running', 'draining', 'stopped', 'lost']).optional(),
+})
+
 const MAX_VERSION = 999_999_999
 const MAX_RUNS = 1_000
 const DEFAULT_RUNS = 200

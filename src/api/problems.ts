@@ -33,6 +33,8 @@ const statusOfRejection = {
   CHECKPOINT_TOO_LARGE: 413,
   RESTORE_IMPOSSIBLE: 422,
   ATTEMPT_STALE: 409,
+  WORKER_UNKNOWN: 404,
+  WORKER_STOPPED: 409,
   EVENT_TOO_LARGE: 413,
 } as const satisfies Record<RejectionCode, number>
 

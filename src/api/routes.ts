@@ -10,6 +10,7 @@ import { poolRoutes } from './routes/pools.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { timeTravelRoutes } from './routes/time-travel.ts'
 import { whatIfRoutes } from './routes/what-if.ts'
+import { workerRoutes } from './routes/workers.ts'
 import { workflowRoutes } from './routes/workflows.ts'
 
 export type RouteTable = readonly (readonly [method: 'GET' | 'POST' | 'PUT', path: string, route: Route])[]
@@ -26,6 +27,7 @@ export function routeTable(
   const timeTravel = timeTravelRoutes(app)
   const failures = failureRoutes(app)
   const pools = poolRoutes(app)
+  const workers = workerRoutes(app)
   const operations = operationRoutes(app, options)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
@@ -65,6 +67,9 @@ export function routeTable(
 
     ['POST', '/v1/:namespace/failures/classify', failures.classify],
     ['GET', '/v1/:namespace/failures', failures.statistics],
+
+    ['GET', '/v1/:namespace/workers', workers.list],
+    ['GET', '/v1/:namespace/queues', workers.queues],
 
     ['GET', '/v1/admin/projections', operations.projections],
     ['GET', '/health/live', operations.live],

@@ -10,7 +10,7 @@ import type { Logger } from '../ports/logger.ts'
 import { readBodies } from './bodies.ts'
 import { describeRoutes, withSlash } from './documentation.ts'
 import { guardRequests } from './gate.ts'
-import { defaultRegistry, measureRequests } from './metrics.ts'
+import { defaultRegistry, measureQueues, measureRequests } from './metrics.ts'
 import { answerTo, RequestProblem, sendProblem } from './problems.ts'
 import { optionsOf } from './route.ts'
 import type { Readiness } from './routes/operations.ts'
@@ -94,6 +94,7 @@ export function createServer(app: App, options: ServerOptions): FastifyInstance 
   answerErrors(server, options.logger)
   guardRequests(server, options.host)
   measureRequests(server, registry)
+  measureQueues(app.queues, () => app.clock.now(), registry)
   readBodies(server)
   const unknownRoute = createUnknownRoute(server)
   protect(server, limits)

@@ -25,6 +25,8 @@ export type RejectionCode =
   | 'CHECKPOINT_TOO_LARGE'
   | 'RESTORE_IMPOSSIBLE'
   | 'ATTEMPT_STALE'
+  | 'WORKER_UNKNOWN'
+  | 'WORKER_STOPPED'
   | 'EVENT_TOO_LARGE'
 
 /** One fault inside what was sent; `pointer` is a JSON pointer (RFC 6901) into the body, `line` counts from 1 where the body was YAML. */

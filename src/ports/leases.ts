@@ -1,4 +1,7 @@
-/** Who may run an attempt right now. Keys are `execution:stage:attempt`; times are monotonic milliseconds of the store. */
+/**
+ * Who may run an attempt right now, and which workers are there. Keys are `execution:stage:attempt` and `worker:id`; times are
+ * monotonic milliseconds of the store.
+ */
 export interface Leases {
   /** True when `owner` now holds the key for `ttlMs`; false when somebody else does, or it was revoked. */
   claim(key: string, owner: string, ttlMs: number): Promise<boolean>
@@ -18,3 +21,6 @@ export interface Leases {
 
 export const leaseKey = (executionId: string, stage: string, attempt: number): string =>
   `${executionId}:${stage}:${attempt}`
+
+/** The lease that says of a worker that it is there. */
+export const workerLeaseKey = (workerId: string): string => `worker:${workerId}`

@@ -2,6 +2,7 @@
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
 import type { Blocker, ExecutionEventOf, ParentStage } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
+import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { CompiledWorkflow } from '../domain/workflow/definition.ts'
 
 export const Workflow = defineEntity({
@@ -58,6 +59,25 @@ export const Execution = defineEntity({
   },
 })
 
+export const Worker = defineEntity({
+  name: 'Worker',
+  tableName: 'workers',
+  properties: {
+    id: p.uuid().primary(),
+    status: p.text(),
+    since: p.datetime(),
+    reason: p.text().nullable(),
+    registeredAt: p.datetime(),
+    host: p.text(),
+    pid: p.integer(),
+    version: p.text(),
+    queues: p.json().$type<WorkerRegistration['queues']>(),
+    labels: p.json().$type<WorkerRegistration['labels']>(),
+    concurrency: p.integer(),
+    handlers: p.json().$type<WorkerRegistration['handlers']>(),
+  },
+})
+
 export const Checkpoint = defineEntity({
   name: 'Checkpoint',
   tableName: 'checkpoints',
@@ -73,5 +93,6 @@ export const Checkpoint = defineEntity({
 
 export type WorkflowRow = InferEntity<typeof Workflow>
 export type ExecutionRow = InferEntity<typeof Execution>
+export type WorkerRow = InferEntity<typeof Worker>
 
-export const entities = [Workflow, WorkflowVersion, Execution, Checkpoint]
+export const entities = [Workflow, WorkflowVersion, Execution, Worker, Checkpoint]

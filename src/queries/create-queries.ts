@@ -11,6 +11,7 @@ import { findPool, listPools } from './pools.ts'
 import { listProjections } from './projections.ts'
 import type { Queries } from './queries.ts'
 import { createReached } from './reached.ts'
+import { listWorkers } from './workers.ts'
 import { listWorkflowVersions } from './workflow-versions.ts'
 import { findWorkflow, listWorkflows } from './workflows.ts'
 
@@ -50,6 +51,7 @@ export function createQueries(options: {
     pools: (namespace, page) => listPools(pool, namespace, page),
     poolUtilisation: (namespace, name, question) => poolUtilisation(pool, namespace, name, question),
     failures: (namespace, question) => countFailures(pool, namespace, question),
+    workers: (namespace, filter, page) => listWorkers(orm.em.fork(), pool, namespace, filter, page),
     projections: async () => listProjections(orm.em.fork(), await head()),
     head,
     reached,

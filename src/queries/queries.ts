@@ -1,6 +1,7 @@
 import type { Blocker, ExecutionEventOf, ParentStage, Recovery, StageError } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
 import type { ResourceName } from '../domain/pool/amounts.ts'
+import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { Advice } from './advice/advice.ts'
 
 export type ExecutionStatus = 'running' | 'paused' | 'cancelling' | 'completed' | 'failed' | 'cancelled'
@@ -100,7 +101,20 @@ export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: strin
 /** `limit` is 1 to 200; `cursor` is what an earlier page answered. A forged cursor throws `BadCursor`. */
 export type PageRequest = { readonly limit: number; readonly cursor?: string }
 
-export type ProjectionName = 'workflows' | 'executions' | 'pools' | 'events'
+export type WorkerStatus = 'running' | 'draining' | 'stopped' | 'lost'
+
+/** A worker serves every namespace; `running` counts the attempts that it runs in the one that was asked about. */
+export type WorkerView = WorkerRegistration & {
+  readonly id: string
+  readonly status: WorkerStatus
+  readonly since: string
+  /** Why it was taken for lost. */
+  readonly reason?: string
+  readonly registeredAt: string
+  readonly running: number
+}
+
+export type ProjectionName = 'workflows' | 'executions' | 'pools' | 'events' | 'workers'
 
 export type ProjectionView = {
   readonly name: string
@@ -205,6 +219,8 @@ export interface Queries {
   pools(namespace: string, page: PageRequest): Promise<Page<PoolView>>
   poolUtilisation(namespace: string, name: string, question: UtilisationQuestion): Promise<readonly UtilisationPoint[]>
   failures(namespace: string, question: FailureQuestion): Promise<FailureStatistics>
+  /** The newest first. */
+  workers(namespace: string, filter: { status?: WorkerStatus }, page: PageRequest): Promise<Page<WorkerView>>
   projections(): Promise<readonly ProjectionView[]>
   /** Position of the last event of the log, -1 of an empty one. */
   head(): Promise<number>

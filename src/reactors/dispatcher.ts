@@ -1,6 +1,6 @@
 import type { ExecutionEvent } from '../domain/execution/events.ts'
 import { executionStream } from '../domain/execution/events.ts'
-import { isForWorkers, type Work, workFor } from '../domain/execution/work.ts'
+import { isForWorkers, type Work, workFor, workId } from '../domain/execution/work.ts'
 import { type Json, parseStream, type RecordedEvent } from '../domain/message.ts'
 import { upcast } from '../domain/upcast.ts'
 import type { EventStore } from '../ports/event-store.ts'
@@ -20,6 +20,7 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
   let open = new Map<string, Map<string, OpenAttempt>>()
   let work: Work[] = []
   let revoked: string[] = []
+  let withdrawn: string[] = []
   let filled = queue.durable
 
   function apply(event: RecordedEvent<ExecutionEvent>): void {
@@ -40,6 +41,7 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
       case 'StageCancelled':
       case 'StageSkipped':
         revokeAttempt(id, event.data.stage)
+        withdrawAttempt(id, event.data.stage)
         open.get(id)?.delete(event.data.stage)
         return
       case 'StagesGenerated':
@@ -78,6 +80,12 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     if (attempt) revoked.push(leaseKey(id, stage, attempt.attempt))
   }
 
+  /** It is still in the queue where no worker has taken it, and would stay there where none comes. */
+  function withdrawAttempt(id: string, stage: string): void {
+    const attempt = open.get(id)?.get(stage)
+    if (attempt) withdrawn.push(workId(executionStream(id), attempt.revision))
+  }
+
   async function act(caughtUp: boolean): Promise<void> {
     // While catching up nothing goes out to an empty queue: most of it is long done, and the rest is read again below.
     if (!filled && !caughtUp) work = []
@@ -89,6 +97,8 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     work = []
     for (const key of revoked) await leases.revoke(key)
     revoked = []
+    if (withdrawn.length > 0) await queue.withdraw(withdrawn)
+    withdrawn = []
   }
 
   /** The work of every open attempt, read again from the log. */

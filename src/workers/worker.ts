@@ -2,16 +2,19 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { StageError } from '../domain/execution/events.ts'
 import type { Work } from '../domain/execution/work.ts'
 import type { Json } from '../domain/message.ts'
+import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Handler, type StageContext, StageFailure, type StopReason } from '../ports/handler.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
 import type { StageLogs } from '../ports/stage-logs.ts'
 import type { StageReports } from '../ports/stage-reports.ts'
 import type { Consumer, WorkQueue } from '../ports/work-queue.ts'
+import type { WorkerRegistry } from '../ports/worker-registry.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { createGeneratedStages } from './generated-stages.ts'
 import { toStageError } from './handlers/stage-error.ts'
 import { toPlainJson } from './plain-json.ts'
+import { createPresence } from './presence.ts'
 
 export type WorkerOptions = {
   /** Unique over all processes and restarts: it is the owner of leases and stands in `StageStarted`. */
@@ -19,20 +22,26 @@ export type WorkerOptions = {
   readonly queue: WorkQueue
   readonly leases: Leases
   readonly reports: StageReports
+  readonly registry: WorkerRegistry
   readonly logs: StageLogs
   readonly clock: Clock
   readonly handlers: ReadonlyMap<string, Handler>
   readonly queues: readonly string[]
+  readonly labels: readonly string[]
   readonly concurrency: number
   readonly perQueue?: Readonly<Record<string, number>>
   readonly leaseMs: number
   readonly heartbeatMs: number
+  /** Where it runs, and which program it is. */
+  readonly about: Pick<WorkerRegistration, 'host' | 'pid' | 'version'>
   readonly logger: { warn(fields: object, message: string): void }
 }
 
 export interface StageWorker {
   /** Takes no new work, gives what runs `graceMs` to finish, then hands it over to another attempt. */
   drain(graceMs: number): Promise<void>
+  /** Resolves once the log says that it is there; it takes work before that. */
+  readonly registered: Promise<void>
   /** How many attempts run now. */
   readonly running: number
 }
@@ -53,15 +62,16 @@ const REPORT_AGAIN_MS = 500
 export function startWorker(options: WorkerOptions): StageWorker {
   const { id, queue, leases, clock, leaseMs, heartbeatMs, logger } = options
   const held = new Map<string, AbortController>()
+  const presence = createPresence({ ...options, registration: registrationOf(options) })
   let cancelBeat: () => void = () => {}
   let draining = false
 
   async function beat(): Promise<void> {
     try {
-      const keys = [...held.keys()]
-      const { revoked, lost } = keys.length > 0 ? await leases.renew(id, keys, leaseMs) : { revoked: [], lost: [] }
+      const { revoked, lost } = await leases.renew(id, [presence.key, ...held.keys()], leaseMs)
       for (const key of revoked) stop(held.get(key), 'cancelled')
       for (const key of lost) stop(held.get(key), 'lease-lost')
+      if ([...revoked, ...lost].includes(presence.key)) presence.returned()
     } catch (error) {
       logger.warn({ worker: id, err: error }, 'leases cannot be renewed now; they wait with their store')
     }
@@ -83,24 +93,49 @@ export function startWorker(options: WorkerOptions): StageWorker {
 
   const consumer: Consumer = queue.consume(
     options.queues,
-    { concurrency: options.concurrency, ...(options.perQueue ? { perQueue: options.perQueue } : {}) },
+    {
+      concurrency: options.concurrency,
+      labels: options.labels,
+      ...(options.perQueue ? { perQueue: options.perQueue } : {}),
+    },
     take,
   )
+  const registered = presence.begin()
   cancelBeat = clock.after(heartbeatMs, () => void beat())
 
   return {
     async drain(graceMs) {
       draining = true
+      let interrupted = 0
+      const closed = consumer.close()
+      const said = presence.leave(graceMs)
       const cancel = clock.after(graceMs, () => {
+        interrupted = held.size
         for (const controller of held.values()) stop(controller, 'shutdown')
       })
-      await consumer.close()
+      await Promise.all([closed, said])
       cancel()
       cancelBeat()
+      await presence.end(interrupted)
     },
+    registered,
     get running() {
       return held.size
     },
+  }
+}
+
+function registrationOf(options: WorkerOptions): WorkerRegistration {
+  const { about, queues, perQueue = {}, labels, concurrency, handlers } = options
+  return {
+    ...about,
+    queues: queues.map((name) => ({ name, ...(perQueue[name] === undefined ? {} : { limit: perQueue[name] }) })),
+    labels: [...labels].sort(),
+    concurrency,
+    handlers: [...handlers.values()].map(({ name, version }) => ({
+      name,
+      ...(version === undefined ? {} : { version }),
+    })),
   }
 }
 

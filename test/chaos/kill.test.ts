@@ -151,7 +151,10 @@ async function describe(url: string, run: string): Promise<string> {
   return [run, ...items.slice(1).map(({ type, at, data }) => `  ${at} ${type} ${JSON.stringify(data)}`)].join('\n')
 }
 
-/** Rows that grew through every kill equal those of one reading of the log into an empty database. */
+/**
+ * Rows that grew through every kill equal those of one reading of the log into an empty database. What was written last is
+ * the end of the worker, which comes after the projector's.
+ */
 async function expectReadModelsLikeRebuilt(data: string, store: EventStore): Promise<void> {
   const postgres = await startEmbeddedPostgres(data, silent)
   const grown = createPool(postgres.url)
@@ -161,13 +164,15 @@ async function expectReadModelsLikeRebuilt(data: string, store: EventStore): Pro
   await migrate(url.href)
   const rebuilt = createPool(url.href)
   const stop = new AbortController()
-  const { stopped } = startProjector({ store, pool: rebuilt, logger: silent, signal: stop.signal })
+  const projecting = [grown, rebuilt].map((pool) =>
+    startProjector({ store, pool, logger: silent, signal: stop.signal }),
+  )
   try {
-    expect(await createReached(rebuilt)(await store.head(), 30_000)).toBe(true)
+    for (const pool of [grown, rebuilt]) expect(await createReached(pool)(await store.head(), 30_000)).toBe(true)
     expect(await hashReadModels(grown)).toEqual(await hashReadModels(rebuilt))
   } finally {
     stop.abort()
-    await stopped
+    await Promise.all(projecting.map(({ stopped }) => stopped))
     await Promise.all([grown.end(), rebuilt.end()])
     await postgres.stop()
   }

@@ -72,6 +72,14 @@ async function eventsOf(home: Home): Promise<RecordedEvent[]> {
   return events
 }
 
+/** What became of the worker of each program, in order. */
+async function livesOf(home: Home): Promise<readonly string[]> {
+  const lives = (await eventsOf(home)).filter(({ stream }) => stream.startsWith('worker-'))
+  return [...Map.groupBy(lives, ({ stream }) => stream).values()].map((events) =>
+    events.map(({ type }) => type.replace('Worker', '')).join(' '),
+  )
+}
+
 async function expectNothingWrong(home: Home): Promise<void> {
   const events = await eventsOf(home)
   expect(violations(events, { healed: true })).toEqual([])
@@ -95,6 +103,7 @@ it('SIGTERM during a stage lets it finish, and its successor belongs to the next
   await ended(await second.ready, id)
   expect(await second.kill('SIGTERM'), second.stderr()).toEqual({ code: 0, signal: null })
   expect(await told(home)).toEqual(['build 1', 'publish 1'])
+  expect(await livesOf(home)).toEqual(['Registered Draining Stopped', 'Registered Draining Stopped'])
   await expectNothingWrong(home)
 })
 
@@ -127,9 +136,18 @@ it('a script that outlives its killed program is ended before its next attempt b
   await until('the second attempt', async () => (await told(home)).includes('build 2'))
   const left = (await scriptsOf(home)).filter((pid) => orphans.includes(pid))
   expect(left).toEqual([])
+  const workers = async (status: string) =>
+    ((await (await fetch(`${url}/v1/default/workers?status=${status}`)).json()) as { items: object[] }).items
+  const [lost] = await until('the word about the killed worker', async () => {
+    const found = await workers('lost')
+    return found.length > 0 && found
+  })
+  expect(lost).toMatchObject({ pid: first.pid, reason: 'it holds its lease no more', running: 0 })
+  expect(await workers('running')).toMatchObject([{ pid: second.pid, running: 1 }])
   await writeFile(join(home.effects, 'go'), '')
   await ended(url, id)
   await second.kill('SIGTERM')
+  expect(await livesOf(home)).toEqual(['Registered Lost', 'Registered Draining Stopped'])
   expect(await told(home)).toEqual(['build 1', 'build 2', 'publish 1'])
   await expectNothingWrong(home)
 })

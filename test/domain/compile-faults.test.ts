@@ -197,11 +197,6 @@ describe('without effect', () => {
 })
 
 describe('not supported yet', () => {
-  test.each<[string, Json]>([['runsOn', 'linux']])('`%s` of a stage', (member, value) => {
-    expect(faultsOf(workflow({ a: shell({ [member]: value }) }))).toEqual([
-      `/stages/a/${member} \`${member}\` of a stage is not supported yet`,
-    ])
-  })
   test.each(['gate', 'notify', 'pipeline'])('the handler %s', (uses) => {
     expect(faultsOf(workflow({ a: { uses } }))).toEqual([`/stages/a/uses the handler \`${uses}\` is not supported yet`])
   })

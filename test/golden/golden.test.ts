@@ -9,6 +9,7 @@ import { executionEventVersions, executionUpcasters } from '../../src/domain/exe
 import type { RecordedEvent } from '../../src/domain/message.ts'
 import { poolEventVersions } from '../../src/domain/pool/events.ts'
 import { EventFromTheFuture, upcast } from '../../src/domain/upcast.ts'
+import { workerEventVersions } from '../../src/domain/worker/events.ts'
 import { workflowEventVersions } from '../../src/domain/workflow/events.ts'
 import { completed } from '../support/executions.ts'
 
@@ -21,6 +22,7 @@ const versions: { readonly [type: string]: number } = {
   ...executionEventVersions,
   ...workflowEventVersions,
   ...poolEventVersions,
+  ...workerEventVersions,
 }
 
 /** The version after these has members that they could not have, and no other difference. */

@@ -12,6 +12,7 @@ import { busyPool } from '../support/busy-pool.ts'
 import { silent, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { type RecordedLog, recordedLog, until } from '../support/recorded-log.ts'
 import { anyRun, begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
+import { anyLife } from '../support/worker-lives.ts'
 
 let postgres: TestPostgres
 beforeAll(async () => {
@@ -46,9 +47,10 @@ async function hashesOf(log: RecordedLog) {
   return await hashReadModels(whole.pool)
 }
 
-/** Runs of every kind, their events mixed but in order for each, with revisions and retirements of workflows between. */
+/** Runs of every kind and lives of workers, their events mixed but in order for each, with workflows revised and retired between. */
 function mixedLog(runs: number, log = recordedLog()): RecordedLog {
-  const under = Array.from({ length: runs }, () => anyRun()).map(({ stream, events }) => ({
+  const all = [...Array.from({ length: runs }, () => anyRun()), ...Array.from({ length: runs / 10 }, () => anyLife())]
+  const under: { stream: string; rest: DomainEvent[] }[] = all.map(({ stream, events }) => ({
     stream,
     rest: [...events],
   }))
@@ -57,7 +59,7 @@ function mixedLog(runs: number, log = recordedLog()): RecordedLog {
   while (under.length > 0) {
     const at = randomInt(under.length)
     const { stream, rest } = under[at]!
-    log.record(stream, rest.splice(0, randomInt(1, 4)) as DomainEvent[])
+    log.record(stream, rest.splice(0, randomInt(1, 4)))
     if (rest.length === 0) under.splice(at, 1)
     log.record('pool-default.production', pool())
     if (randomInt(20) === 0) log.record('workflow-default.release', [registered('release', ++version)])

@@ -20,6 +20,7 @@ import { type Handler, StageFailure } from '../../src/ports/handler.ts'
 import { startProjector } from '../../src/projections/start.ts'
 import { createQueries } from '../../src/queries/create-queries.ts'
 import type { Queries } from '../../src/queries/queries.ts'
+import type { StageWorker } from '../../src/workers/worker.ts'
 import { silent, type TestPostgres } from './postgres.ts'
 
 export type Scope = { onTestFinished(close: () => Promise<void>): void }
@@ -28,6 +29,9 @@ export type Built = {
   readonly server: FastifyInstance
   readonly store: EventStore
   readonly queries: Queries
+  /** The worker that every test has, and one more that has these labels. */
+  readonly worker: StageWorker
+  startWorker(labels: readonly string[]): StageWorker
   /** Resolves once the run has ended. */
   ended(id: string): Promise<void>
   /** Resolves once the run has an event of that type. */
@@ -60,7 +64,7 @@ export async function build(
   const ports = {
     store,
     clock,
-    queue: createMemoryQueue(),
+    queue: createMemoryQueue(clock),
     leases: createMemoryLeases(clock),
     logs: createFileStageLogs({ dir: join(folder, 'logs'), clock, warn: () => {} }),
   }
@@ -76,7 +80,15 @@ export async function build(
   const reactors = options.acting === false ? undefined : app.startReactors()
   await reactors?.ready
   const handlers = new Map([echo, flaky, forever, ...(options.handlers ?? [])].map((one) => [one.name, one]))
-  const worker = app.startWorker({ id: newId(), handlers, queues: ['default'], concurrency: 16 })
+  const about = { host: 'test', pid: process.pid, version: '0.0.0' }
+  const workers: StageWorker[] = []
+  const startWorker = (labels: readonly string[]): StageWorker => {
+    const started = app.startWorker({ id: newId(), handlers, queues: ['default'], labels, concurrency: 16, about })
+    workers.push(started)
+    return started
+  }
+  const worker = startWorker([])
+  await worker.registered
   const server = createServer(app, {
     logger: silent,
     ready: options.ready ?? (async () => ({ ok: true, checks: { readModels: true } })),
@@ -86,7 +98,7 @@ export async function build(
 
   t.onTestFinished(async () => {
     await server.close()
-    await worker.drain(1_000)
+    await Promise.all(workers.map((one) => one.drain(1_000)))
     await reactors?.stop()
     stop.abort()
     await projector?.stopped
@@ -100,6 +112,8 @@ export async function build(
     server,
     store,
     queries,
+    worker,
+    startWorker,
     ended: (id) => happened(id, /^Execution(?:Completed|Failed|Cancelled)$/),
     happened: (id, type) => happened(id, new RegExp(`^${type}$`)),
     async listen() {

