@@ -11,7 +11,14 @@ type Memory = { readonly rssMb: number; readonly heapMb: number }
 /** What the program tells, by the name it tells it under. */
 export type Figures = {
   readonly ready: Memory & { readonly readyMs: number }
-  readonly started: Memory & { readonly runs: number; readonly firstPerSecond: number; readonly lastPerSecond: number }
+  /** Of the first and of the last runs: the rate, and what one costs the main thread, microseconds of CPU. */
+  readonly started: Memory & {
+    readonly runs: number
+    readonly firstPerSecond: number
+    readonly lastPerSecond: number
+    readonly firstCpuUs: number
+    readonly lastCpuUs: number
+  }
   readonly stopped: { readonly stopMs: number }
 }
 
@@ -39,24 +46,30 @@ process.on('message', async (asked: Asked) => {
 async function startRuns({ app }: Running, { runs, firstDueMs, spreadMs }: Extract<Asked, { kind: 'start' }>) {
   const caller = () => ({ namespace: 'default', actor: 'user:bench', nowMs: Date.now() })
   await app.commands.workflows.register(caller(), WORKFLOW.name, WORKFLOW)
-  const at: number[] = []
+  const at: { readonly ms: number; readonly cpuUs: number }[] = []
+  const now = () => {
+    const { user, system } = process.threadCpuUsage()
+    return { ms: performance.now(), cpuUs: user + system }
+  }
   let next = 0
   const one = async (): Promise<void> => {
     while (next < runs) {
       const dueMs = firstDueMs + (((next++ * 7_919) % runs) / runs) * spreadMs
       const input = { until: new Date(dueMs).toISOString() }
       await app.commands.startExecution(caller(), { workflow: WORKFLOW.name, input })
-      at.push(performance.now())
+      at.push(now())
     }
   }
-  const from = performance.now()
+  const from = now()
   await Promise.all(Array.from({ length: TOGETHER }, one))
   const rated = Math.min(RATED, runs >> 1)
-  const perSecond = (since: number, until: number): number => Math.round((rated / (until - since)) * 1_000)
+  const [first, last, end] = [at[rated - 1]!, at[runs - rated - 1]!, at[runs - 1]!]
   return {
     runs,
-    firstPerSecond: perSecond(from, at[rated - 1]!),
-    lastPerSecond: perSecond(at[runs - rated - 1]!, at[runs - 1]!),
+    firstPerSecond: Math.round((rated / (first.ms - from.ms)) * 1_000),
+    lastPerSecond: Math.round((rated / (end.ms - last.ms)) * 1_000),
+    firstCpuUs: Math.round((first.cpuUs - from.cpuUs) / rated),
+    lastCpuUs: Math.round((end.cpuUs - last.cpuUs) / rated),
   }
 }
 
