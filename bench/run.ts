@@ -10,6 +10,7 @@ const { values } = parseArgs({
     peers: { type: 'boolean', default: false },
     log: { type: 'boolean', default: false },
     restore: { type: 'boolean', default: false },
+    pools: { type: 'boolean', default: false },
     timers: { type: 'boolean', default: false },
     only: { type: 'string' },
   },
@@ -34,7 +35,7 @@ for (let round = 0; round < Number(values.rounds); round++)
     if (values.peers) measurements.push(...PEERS.map((system) => theirs(system, concurrency)))
     else measurements.push(ours(concurrency, '--flow', 'fan-out'), ours(concurrency, '--http'))
   }
-const alone = (['log', 'restore', 'timers'] as const).filter((name) => values[name])
+const alone = (['log', 'restore', 'pools', 'timers'] as const).filter((name) => values[name])
 if (alone.length > 0) measurements.splice(0, measurements.length, ...alone.map((name) => [join(here, `${name}.ts`)]))
 
 const chosen = measurements.filter((args) => values.only === undefined || args.join(' ').includes(values.only))

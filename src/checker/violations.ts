@@ -2,6 +2,7 @@
 // what it needs of triggers and attempts it works out again, so that a mistake there is not made here as well.
 import type { ExecutionEvent } from '../domain/execution/events.ts'
 import type { RecordedEvent } from '../domain/message.ts'
+import { PoolChecker } from './pool-checker.ts'
 import { checkRun } from './run-checker.ts'
 
 export type Expectation = {
@@ -9,6 +10,8 @@ export type Expectation = {
   readonly healed?: boolean
   /** From the request to cancel to the end of the run, milliseconds. */
   readonly cancelWithinMs?: number
+  /** Only runs are shown, and not what pools say: whether a run holds what it says cannot be told. */
+  readonly withoutPools?: boolean
 }
 
 /** Notes that an event breaks an invariant, by the number that the list of promises gives it. */
@@ -26,6 +29,9 @@ export function violations(events: readonly RecordedEvent[], expectation: Expect
   checkPositions(events, accuse)
   checkIds(events, accuse)
   checkCauses(events, accuse)
+  const pools = new PoolChecker(accuse)
+  for (const event of expectation.withoutPools ? [] : events) pools.take(event)
+  pools.end(expectation.healed ?? false)
   for (const [stream, ofStream] of streamsOf(events)) {
     checkRevisions(stream, ofStream, accuse)
     checkCommands(ofStream, accuse)
