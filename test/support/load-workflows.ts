@@ -25,12 +25,20 @@ const wait = (duration: string, more: Members = {}): Json => ({ uses: 'wait', wi
 const noop = (...needs: string[]): Json => ({ uses: 'noop', needs })
 const tries = (maxAttempts: number): Json => ({ maxAttempts, backoff: { type: 'fixed', initial: '100ms', jitter: 0 } })
 
-function load(name: string, ends: string, stages: Members, more: Members & { readonly wants?: string } = {}) {
+function load(
+  name: string,
+  ends: string | readonly string[],
+  stages: Members,
+  more: Members & { readonly wants?: string } = {},
+) {
   const { wants, ...members } = more
   const input = { type: 'object', required: ['effects'], properties: { effects: { type: 'string' } } }
   const document: Json = { name, input, ...members, stages }
-  return { name, document, ends: [ends], ...(wants === undefined ? {} : { wants }) }
+  return { name, document, ends: [ends].flat(), ...(wants === undefined ? {} : { wants }) }
 }
+
+/** What some of the work holds while it runs: too little for all of it, so that it waits. */
+export const loadPool = { name: 'load', capacity: { slots: 3 } } as const
 
 /** A new kind of work is one more entry here; those that others call come first. */
 export const loadWorkflows: readonly LoadWorkflow[] = [
@@ -96,6 +104,18 @@ export const loadWorkflows: readonly LoadWorkflow[] = [
     'completed',
     { listen: { uses: 'signal', with: { name: 'go' } }, after: noop('listen') },
     { wants: 'signals/go' },
+  ),
+  load('pooled', 'completed', {
+    left: shell('sleep 0.1', { resources: { pool: loadPool.name, slots: 1 } }),
+    right: shell('sleep 0.1', { resources: { pool: loadPool.name, slots: 2 } }),
+    join: noop('left', 'right'),
+  }),
+  load('queued', 'completed', { work: shell('sleep 0.1') }, { concurrency: { group: 'load', limit: 3 } }),
+  load(
+    'replaced',
+    ['completed', 'cancelled'],
+    { work: shell('sleep 0.2') },
+    { concurrency: { group: 'newest', limit: 2, onConflict: 'cancel-running' } },
   ),
   load('nap', 'completed', { nap: wait('50ms') }),
 ]

@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { executionIdFor } from '../../src/commands/fingerprint.ts'
 import type { Chance } from './chance.ts'
-import { type LoadWorkflow, loadWorkflows } from './load-workflows.ts'
+import { type LoadWorkflow, loadPool, loadWorkflows } from './load-workflows.ts'
 
 /**
  * `refused`: the server says that nothing was written, and that it may be asked again. `unknown`: no answer, or one that
@@ -55,6 +55,8 @@ export class Load {
   }
 
   async register(url: string): Promise<void> {
+    const pool = await send(`${url}${NAMESPACE}/pools/${loadPool.name}`, 'PUT', loadPool.capacity)
+    if (answerOf(pool) !== 'ok') throw new Error(`the pool was not defined: ${pool?.text}`)
     for (const { name, document } of loadWorkflows) {
       const response = await send(`${url}${NAMESPACE}/workflows/${name}`, 'PUT', document)
       if (answerOf(response) !== 'ok') throw new Error(`${name} was not registered: ${response?.text}`)
