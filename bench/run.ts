@@ -11,6 +11,7 @@ const { values } = parseArgs({
     log: { type: 'boolean', default: false },
     restore: { type: 'boolean', default: false },
     pools: { type: 'boolean', default: false },
+    timers: { type: 'boolean', default: false },
     only: { type: 'string' },
   },
 })
@@ -34,12 +35,8 @@ for (let round = 0; round < Number(values.rounds); round++)
     if (values.peers) measurements.push(...PEERS.map((system) => theirs(system, concurrency)))
     else measurements.push(ours(concurrency, '--flow', 'fan-out'), ours(concurrency, '--http'))
   }
-const alone = [
-  ...(values.log ? ['log.ts'] : []),
-  ...(values.restore ? ['restore.ts'] : []),
-  ...(values.pools ? ['pools.ts'] : []),
-]
-if (alone.length > 0) measurements.splice(0, measurements.length, ...alone.map((file) => [join(here, file)]))
+const alone = (['log', 'restore', 'pools', 'timers'] as const).filter((name) => values[name])
+if (alone.length > 0) measurements.splice(0, measurements.length, ...alone.map((name) => [join(here, `${name}.ts`)]))
 
 const chosen = measurements.filter((args) => values.only === undefined || args.join(' ').includes(values.only))
 let failed = 0

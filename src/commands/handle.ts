@@ -3,6 +3,7 @@ import { Rejected } from '../domain/rejected.ts'
 import { upcast, versionOf } from '../domain/upcast.ts'
 import { AppendTooLarge, type EventStore, StoreUnavailable, WrongExpectedRevision } from '../ports/event-store.ts'
 import { newId } from './new-id.ts'
+import { RecentlyUsed } from './recently-used.ts'
 
 /** Who asks, when (ISO 8601), and what for: it becomes the metadata of the events. */
 export type Context = Omit<Metadata, 'commandId'> & { readonly commandId?: string; readonly at: string }
@@ -60,14 +61,14 @@ const MAX_UNAVAILABLE = 5
 /** How many commands of one stream may share an append. */
 const MAX_TOGETHER = 256
 
-/** @param options.aggregates how many are kept in memory; the least recently used idle ones go first */
+/** @param options.aggregates about how many are kept in memory; those that were not used lately and are idle go first */
 export function createHandle(store: EventStore, options: { aggregates: number } = { aggregates: 20_000 }): Handle {
-  const mailboxes = new Map<string, Mailbox>()
+  const mailboxes = new RecentlyUsed<Mailbox>(options.aggregates, ({ busy }) => busy)
 
   function mailboxOf(decider: Decider<never, never, never>, stream: string): Mailbox {
     const known = mailboxes.get(stream)
-    mailboxes.delete(stream)
-    const mailbox: Mailbox = known ?? {
+    if (known) return known
+    const mailbox: Mailbox = {
       stream,
       decider: decider as unknown as Decider<unknown, unknown, DomainEvent>,
       state: decider.initialState,
@@ -77,16 +78,7 @@ export function createHandle(store: EventStore, options: { aggregates: number } 
       busy: false,
     }
     mailboxes.set(stream, mailbox)
-    if (mailboxes.size > options.aggregates) evictOne()
     return mailbox
-  }
-
-  function evictOne(): void {
-    for (const [stream, { busy }] of mailboxes) {
-      if (busy) continue
-      mailboxes.delete(stream)
-      return
-    }
   }
 
   const handle = (decider: Decider<never, never, never>, stream: string, command: unknown, context: Context) =>

@@ -15,6 +15,7 @@ export interface Reactor {
   apply(event: RecordedEvent): void
   /** Called after each batch has been folded; acts on what it learned. `caughtUp` is true from the first time at the head. */
   act(caughtUp: boolean): Promise<void>
+  /** A list is written down while the fold goes on: it has to be a copy, and what is in it must not change. */
   dump(): Json
   restore(state: Json): void
 }
@@ -22,12 +23,14 @@ export interface Reactor {
 export type RunReactor = {
   readonly store: EventStore
   readonly logger: Logger
-  /** Events between two snapshots. */
+  /** Events between two snapshots, as long as the fold is small. */
   readonly snapshotEvery?: number
   readonly signal: AbortSignal
 }
 
 const SNAPSHOT_EVERY = 50_000
+/** A large fold is written down less often, so that what that costs an event stays the same; but replaying has to end, too. */
+const SNAPSHOT_SELDOM = 4
 const RETRY_MS = 500
 
 /**
@@ -39,9 +42,18 @@ export function runReactor(reactor: Reactor, options: RunReactor): { ready: Prom
   return { ready: ready.promise, stopped: follow(reactor, options, ready.resolve) }
 }
 
+/** How far the fold is, how far its newest snapshot and how many entries that has, and one that is being written. */
+type Progress = {
+  position: number
+  snapshotAt: number
+  snapshotSize: number
+  caughtUp: boolean
+  writing?: Promise<void> | undefined
+}
+
 async function follow(reactor: Reactor, options: RunReactor, ready: () => void): Promise<void> {
-  const { store, logger, signal, snapshotEvery = SNAPSHOT_EVERY } = options
-  const progress = { position: START, snapshotAt: START, caughtUp: false }
+  const { store, logger, signal } = options
+  const progress: Progress = { position: START, snapshotAt: START, snapshotSize: 0, caughtUp: false }
   let restored = false
   while (!signal.aborted) {
     try {
@@ -49,23 +61,23 @@ async function follow(reactor: Reactor, options: RunReactor, ready: () => void):
         const snapshot = await readSnapshot(store, reactor.name, reactor.version)
         if (snapshot) reactor.restore(snapshot.state)
         progress.position = progress.snapshotAt = snapshot?.position ?? START
+        progress.snapshotSize = sizeOf(snapshot?.state)
         restored = true
       }
-      await catchUp(reactor, store, progress, snapshotEvery, signal, ready)
+      await catchUp(reactor, options, progress, ready)
     } catch (error) {
       logger.error({ reactor: reactor.name, position: progress.position, err: error }, 'reactor stumbled, goes on')
       await pause(RETRY_MS, signal)
     }
   }
+  await progress.writing
   if (progress.position > progress.snapshotAt) await writeSnapshot(store, snapshotOf(reactor, progress.position))
 }
 
 async function catchUp(
   reactor: Reactor,
-  store: EventStore,
-  progress: { position: number; snapshotAt: number; caughtUp: boolean },
-  snapshotEvery: number,
-  signal: AbortSignal,
+  { store, logger, signal, snapshotEvery = SNAPSHOT_EVERY }: RunReactor,
+  progress: Progress,
   ready: () => void,
 ): Promise<void> {
   // What `act` did not get done before a failure is still in the fold: it acts on that first.
@@ -76,12 +88,26 @@ async function catchUp(
     progress.caughtUp ||= batch.caughtUp
     await reactor.act(progress.caughtUp)
     if (progress.caughtUp) ready()
-    if (batch.position - progress.snapshotAt >= snapshotEvery) {
-      await writeSnapshot(store, snapshotOf(reactor, batch.position))
-      progress.snapshotAt = batch.position
-    }
+    const every = Math.min(Math.max(progress.snapshotSize / 2, snapshotEvery), SNAPSHOT_SELDOM * snapshotEvery)
+    if (!progress.writing && batch.position - progress.snapshotAt >= every)
+      progress.writing = snapshotNow(reactor, store, logger, progress)
   }
 }
+
+/** Never rejects: a snapshot only saves replaying, and the next one will do as well. */
+async function snapshotNow(reactor: Reactor, store: EventStore, logger: Logger, progress: Progress): Promise<void> {
+  const snapshot = snapshotOf(reactor, progress.position)
+  progress.snapshotAt = snapshot.position
+  progress.snapshotSize = sizeOf(snapshot.state)
+  try {
+    await writeSnapshot(store, snapshot)
+  } catch (error) {
+    logger.warn({ reactor: reactor.name, position: snapshot.position, err: error }, 'no snapshot could be written')
+  }
+  progress.writing = undefined
+}
+
+const sizeOf = (state: Json | undefined): number => (Array.isArray(state) ? state.length : 0)
 
 const snapshotOf = (reactor: Reactor, position: number): Snapshot => ({
   name: reactor.name,

@@ -34,6 +34,8 @@ export function createTimekeeper(options: {
 }): Reactor & { stop(): void } {
   const { issue, leases, clock, logger, leaseCheckMs } = options
   const timers = new TimerHeap()
+  /** Those of attempts that a worker holds a lease on: few among many timers, and looked at often. */
+  const leased = new Map<string, LeasedTimer>()
   let stopped = false
   let armed: { dueMs: number; cancel(): void } | undefined
   let cancelCheck: (() => void) | undefined
@@ -41,9 +43,20 @@ export function createTimekeeper(options: {
 
   function apply(event: RecordedEvent<ExecutionEvent>): void {
     for (const change of timerChanges(event)) {
-      if ('set' in change) timers.set(change.set)
-      else timers.clear(change.clear)
+      if ('set' in change) set(change.set)
+      else clear(change.clear)
     }
+  }
+
+  function set(timer: Timer): void {
+    timers.set(timer)
+    if (isLeased(timer)) leased.set(timer.key, timer)
+    else leased.delete(timer.key)
+  }
+
+  function clear(key: string): void {
+    timers.clear(key)
+    leased.delete(key)
   }
 
   function arm(): void {
@@ -64,7 +77,7 @@ export function createTimekeeper(options: {
       next = timers.next()
     ) {
       // The event that follows clears it; without one it is due again, so that nothing is forgotten.
-      timers.set({ ...next, dueMs: clock.now() + AGAIN_AFTER_MS })
+      set({ ...next, dueMs: clock.now() + AGAIN_AFTER_MS })
       due.push(next)
     }
     if (due.length > 0) await Promise.all(due.map(fire))
@@ -75,16 +88,16 @@ export function createTimekeeper(options: {
   async function fire(timer: Timer): Promise<void> {
     try {
       await issue(timer, commandOf(timer, new Date(clock.now()).toISOString()))
-      if (timers.get(timer.key)?.causationId === timer.causationId) timers.clear(timer.key)
+      if (timers.get(timer.key)?.causationId === timer.causationId) clear(timer.key)
     } catch (error) {
-      if (error instanceof Rejected) timers.clear(timer.key)
+      if (error instanceof Rejected) clear(timer.key)
       else logger.warn({ timer: timer.key, err: error }, 'a due timer could not be carried out, will be tried again')
     }
   }
 
   async function checkLeases(): Promise<void> {
     try {
-      const running = new Map(timers.values().flatMap((timer) => leaseOf(timer)))
+      const running = new Map([...leased.values()].map((timer) => [leaseOf(timer), timer]))
       for (const key of running.size === 0 ? [] : await leases.unheld([...running.keys()])) {
         const timer = running.get(key)!
         const { stage, attempt, worker } = timer.does
@@ -108,9 +121,9 @@ export function createTimekeeper(options: {
       arm()
       if (cancelCheck === undefined) await checkLeases()
     },
-    dump: () => timers.values() as unknown as Json,
+    dump: () => [...timers.values()] as unknown as Json,
     restore(state) {
-      for (const timer of state as unknown as Timer[]) timers.set(timer)
+      for (const timer of state as unknown as Timer[]) set(timer)
     },
     stop() {
       stopped = true
@@ -120,12 +133,11 @@ export function createTimekeeper(options: {
   }
 }
 
-type Running = Timer & { readonly does: Timer['does'] & { kind: 'time-out-stage' } }
+type LeasedTimer = Timer & { readonly does: Timer['does'] & { kind: 'time-out-stage' } }
 
-function leaseOf(timer: Timer): [string, Running][] {
-  if (timer.does.kind !== 'time-out-stage' || !timer.does.leased) return []
-  return [[leaseKey(timer.executionId, timer.does.stage, timer.does.attempt), timer as Running]]
-}
+const isLeased = (timer: Timer): timer is LeasedTimer => timer.does.kind === 'time-out-stage' && timer.does.leased
+
+const leaseOf = ({ executionId, does }: LeasedTimer): string => leaseKey(executionId, does.stage, does.attempt)
 
 function commandOf({ does }: Timer, at: string): ExecutionCommand {
   switch (does.kind) {

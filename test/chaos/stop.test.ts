@@ -6,6 +6,7 @@ import { EmbeddedEventStore } from '../../src/adapters/event-store/embedded.ts'
 import { violations } from '../../src/checker/violations.ts'
 import type { Json, RecordedEvent } from '../../src/domain/message.ts'
 import { type Home, makeHome } from '../support/program.ts'
+import { open, received, responsesOf } from '../support/raw-http.ts'
 import { until } from '../support/recorded-log.ts'
 import { faultsOfEffects, readEffects } from '../support/verdict.ts'
 
@@ -86,6 +87,27 @@ async function expectNothingWrong(home: Home): Promise<void> {
   expect(faultsOfEffects(await readEffects(home.effects), events)).toEqual([])
   expect(await home.leftovers()).toEqual([])
 }
+
+it('SIGTERM is held up by no connection, whatever is asked on it or not', async (t) => {
+  const home = await makeHome(t)
+  const program = home.start()
+  const port = Number(new URL(await program.ready).port)
+  const [silent, cut, slow, asking] = await Promise.all([open(port), open(port), open(port), open(port)])
+  cut.write('GET /health/live HTTP/1.1\r\nHost: loc')
+  slow.write('POST /v1/default/executions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n')
+  slow.write('Content-Length: 100\r\n\r\n{')
+  asking.write('GET /v1/default/executions?minPosition=9999&wait=1s HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  const answers = Promise.all([silent, cut, slow, asking].map(received))
+  // All of it has arrived once something that was sent after it is answered.
+  await fetch(`http://127.0.0.1:${port}/health/live`)
+
+  const from = performance.now()
+  expect(await program.kill('SIGTERM'), program.stderr()).toEqual({ code: 0, signal: null })
+  expect(performance.now() - from).toBeLessThan(20_000)
+  const [toSilent, toCut, , toAsking] = (await answers).map(responsesOf)
+  expect([toSilent, toCut]).toEqual([[], []])
+  expect(toAsking).toMatchObject([{ statusCode: 503, body: expect.stringContaining('POSITION_NOT_REACHED') }])
+})
 
 it('SIGTERM during a stage lets it finish, and its successor belongs to the next program', async (t) => {
   const home = await makeHome(t)
