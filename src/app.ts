@@ -19,9 +19,12 @@ import { createHistory } from './queries/history.ts'
 import type { Queries } from './queries/queries.ts'
 import { createWhatIf } from './queries/what-if.ts'
 import { createDispatcher } from './reactors/dispatcher.ts'
-import { type Reactor, runReactor } from './reactors/reactor.ts'
+import { runReactor } from './reactors/reactor.ts'
 import { createSubWorkflowReactor } from './reactors/sub-workflows.ts'
 import { createTimekeeper } from './reactors/timekeeper.ts'
+import { type CheckLog, createCheckLog } from './verification/check-log.ts'
+import type { Engine } from './verification/open-checks.ts'
+import { createVerification, type ReadModelKeeper } from './verification/verify.ts'
 import { startWorker, type WorkerOptions } from './workers/worker.ts'
 
 export type Ports = {
@@ -37,9 +40,18 @@ export type App = ReturnType<typeof createApp>
 /** Durations in milliseconds. */
 export type Settings = { readonly leaseMs: number; readonly heartbeatMs: number; readonly leaseCheckMs: number }
 
+/** How the log is read when the installation is verified, and who builds its read models anew. */
+export type Verifying = { readonly checkLog: CheckLog; readonly reset: ReadModelKeeper['reset'] }
+
 const defaultSettings: Settings = { leaseMs: 30_000, heartbeatMs: 500, leaseCheckMs: 2_000 }
 
-export function createApp(ports: Ports, queries: Queries, logger: Logger, settings: Settings = defaultSettings) {
+export function createApp(
+  ports: Ports,
+  queries: Queries,
+  logger: Logger,
+  settings: Settings = defaultSettings,
+  verifying?: Verifying,
+) {
   const { store, queue, leases, logs, clock } = ports
   const handle = createHandle(store)
   const reports = createStageReports(handle)
@@ -53,6 +65,7 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
 
   const history = createHistory(store)
   const whatIf = createWhatIf(history, queries)
+  let engine: Engine | undefined
   return {
     commands,
     queries,
@@ -60,6 +73,12 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
     whatIf,
     backtest: createBacktest(history, whatIf),
     stageLogs: logs,
+    verification: createVerification({
+      ...{ store, queue, leases, clock, logger },
+      checkLog: verifying?.checkLog ?? createCheckLog(store, undefined),
+      readModels: { reset: async (names) => verifying?.reset(names), reached: queries.reached },
+      engine: () => engine,
+    }),
     clock,
 
     /** Starts what follows the log and causes the next thing; `ready` resolves once all have caught up. */
@@ -74,12 +93,15 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
         leaseCheckMs: settings.leaseCheckMs,
       })
       const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
-      const running = [dispatcher, timekeeper, subWorkflows].map((reactor: Reactor) =>
+      const running = [dispatcher, timekeeper, subWorkflows].map((reactor) =>
         runReactor(reactor, { store, logger, signal: stop.signal }),
       )
+      const acted = () => Math.min(...running.map((one) => one.acted()))
+      engine = { dispatcher, timekeeper, subWorkflows, acted }
       return {
         ready: Promise.all(running.map(({ ready }) => ready)),
         async stop() {
+          engine = undefined
           timekeeper.stop()
           stop.abort()
           await Promise.all(running.map(({ stopped }) => stopped))

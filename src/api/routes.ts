@@ -8,6 +8,7 @@ import { failureRoutes } from './routes/failures.ts'
 import { operationRoutes, type Readiness } from './routes/operations.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { timeTravelRoutes } from './routes/time-travel.ts'
+import { verificationRoutes } from './routes/verification.ts'
 import { whatIfRoutes } from './routes/what-if.ts'
 import { workflowRoutes } from './routes/workflows.ts'
 
@@ -25,6 +26,7 @@ export function routeTable(
   const timeTravel = timeTravelRoutes(app)
   const failures = failureRoutes(app)
   const operations = operationRoutes(app, options)
+  const verification = verificationRoutes(app)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
     ['POST', '/v1/:namespace/workflows/validate', workflows.validate],
@@ -60,6 +62,7 @@ export function routeTable(
     ['GET', '/v1/:namespace/failures', failures.statistics],
 
     ['GET', '/v1/admin/projections', operations.projections],
+    ['POST', '/v1/admin/verify', verification.verify],
     ['GET', '/health/live', operations.live],
     ['GET', '/health/ready', operations.ready],
     ['GET', '/metrics', operations.metrics],

@@ -1,3 +1,6 @@
+/** `revoked`: its holder was asked to stop. */
+type HeldLease = { readonly key: string; readonly owner: string; readonly revoked: boolean }
+
 /** Who may run an attempt right now. Keys are `execution:stage:attempt`; times are monotonic milliseconds of the store. */
 export interface Leases {
   /** True when `owner` now holds the key for `ttlMs`; false when somebody else does, or it was revoked. */
@@ -13,6 +16,8 @@ export interface Leases {
   revoke(key: string): Promise<void>
   /** Those of `keys` that nobody holds. Rejects while the store is unreachable: leases then wait and never expire. */
   unheld(keys: readonly string[]): Promise<readonly string[]>
+  /** Every lease that somebody holds. Rejects as `unheld` does. */
+  held(): Promise<readonly HeldLease[]>
   close(): Promise<void>
 }
 

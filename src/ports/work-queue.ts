@@ -20,6 +20,8 @@ export interface WorkQueue {
     options: { concurrency: number; perQueue?: Readonly<Record<string, number>> },
     handle: (work: Work) => Promise<void>,
   ): Consumer
+  /** Those of the ids of work that neither wait nor run, be it that they were never published, are done, or are dead letters. */
+  lacking(ids: readonly string[]): Promise<readonly string[]>
   /** How much waits, by queue. */
   depth(): Promise<Readonly<Record<string, number>>>
   deadLetters(): Promise<readonly { work: Work; reason: string }[]>

@@ -27,6 +27,15 @@ export type RunReactor = {
   readonly signal: AbortSignal
 }
 
+export type RunningReactor = {
+  readonly ready: Promise<void>
+  readonly stopped: Promise<void>
+  /** The position up to which it has done what the log makes it do. */
+  acted(): number
+}
+
+type Progress = { position: number; snapshotAt: number; acted: number; caughtUp: boolean }
+
 const SNAPSHOT_EVERY = 50_000
 const RETRY_MS = 500
 
@@ -34,14 +43,15 @@ const RETRY_MS = 500
  * Runs a reactor until `signal` aborts, then snapshots it. A failure of the store or of `act` is logged and the
  * reactor goes on from where its fold stands. Resolves `ready` once it has caught up.
  */
-export function runReactor(reactor: Reactor, options: RunReactor): { ready: Promise<void>; stopped: Promise<void> } {
+export function runReactor(reactor: Reactor, options: RunReactor): RunningReactor {
   const ready = Promise.withResolvers<void>()
-  return { ready: ready.promise, stopped: follow(reactor, options, ready.resolve) }
+  const progress: Progress = { position: START, snapshotAt: START, acted: START, caughtUp: false }
+  const stopped = follow(reactor, options, progress, ready.resolve)
+  return { ready: ready.promise, stopped, acted: () => progress.acted }
 }
 
-async function follow(reactor: Reactor, options: RunReactor, ready: () => void): Promise<void> {
+async function follow(reactor: Reactor, options: RunReactor, progress: Progress, ready: () => void): Promise<void> {
   const { store, logger, signal, snapshotEvery = SNAPSHOT_EVERY } = options
-  const progress = { position: START, snapshotAt: START, caughtUp: false }
   let restored = false
   while (!signal.aborted) {
     try {
@@ -63,18 +73,22 @@ async function follow(reactor: Reactor, options: RunReactor, ready: () => void):
 async function catchUp(
   reactor: Reactor,
   store: EventStore,
-  progress: { position: number; snapshotAt: number; caughtUp: boolean },
+  progress: Progress,
   snapshotEvery: number,
   signal: AbortSignal,
   ready: () => void,
 ): Promise<void> {
   // What `act` did not get done before a failure is still in the fold: it acts on that first.
-  if (progress.caughtUp) await reactor.act(true)
+  if (progress.caughtUp) {
+    await reactor.act(true)
+    progress.acted = progress.position
+  }
   for await (const batch of store.subscribe({ after: progress.position, prefixes: reactor.prefixes, signal })) {
     for (const event of batch.events) reactor.apply(upcast(event))
     progress.position = batch.position
     progress.caughtUp ||= batch.caughtUp
     await reactor.act(progress.caughtUp)
+    if (progress.caughtUp) progress.acted = batch.position
     if (progress.caughtUp) ready()
     if (batch.position - progress.snapshotAt >= snapshotEvery) {
       await writeSnapshot(store, snapshotOf(reactor, batch.position))

@@ -21,6 +21,14 @@ const AGAIN_AFTER_MS = 1_000
 const LONGEST_WAIT_MS = 60_000
 const FIRED_TOGETHER = 500
 
+export type Timekeeper = Reactor & {
+  /** The timer that is set under a key. */
+  timer(key: string): Timer | undefined
+  /** Sets a timer that it has lost sight of. */
+  takeUp(timer: Timer): void
+  stop(): void
+}
+
 /**
  * Follows the log, keeps the pending timers, and issues the command of each when it is due. It also looks for attempts
  * whose lease nobody holds any more, and has them taken for lost.
@@ -31,7 +39,7 @@ export function createTimekeeper(options: {
   clock: Clock
   logger: Logger
   leaseCheckMs: number
-}): Reactor & { stop(): void } {
+}): Timekeeper {
   const { issue, leases, clock, logger, leaseCheckMs } = options
   const timers = new TimerHeap()
   let stopped = false
@@ -108,6 +116,11 @@ export function createTimekeeper(options: {
       arm()
       if (cancelCheck === undefined) await checkLeases()
     },
+    timer: (key) => timers.get(key),
+    takeUp(timer) {
+      timers.set(timer)
+      arm()
+    },
     dump: () => timers.values() as unknown as Json,
     restore(state) {
       for (const timer of state as unknown as Timer[]) timers.set(timer)
@@ -127,7 +140,8 @@ function leaseOf(timer: Timer): [string, Running][] {
   return [[leaseKey(timer.executionId, timer.does.stage, timer.does.attempt), timer as Running]]
 }
 
-function commandOf({ does }: Timer, at: string): ExecutionCommand {
+/** What a timer has the aggregate decide when it is due. */
+export function commandOf({ does }: Timer, at: string): ExecutionCommand {
   switch (does.kind) {
     case 'time-out-execution':
       return { type: 'TimeOutExecution', at }

@@ -138,6 +138,9 @@ export function createMemoryQueue(): WorkQueue {
         },
       }
     },
+    async lacking(ids) {
+      return ids.filter((id) => !known.has(id))
+    },
     async depth() {
       return Object.fromEntries([...queues].map(([name, lines]) => [name, lines.size]))
     },

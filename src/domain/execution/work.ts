@@ -19,6 +19,9 @@ export const SUB_WORKFLOW = 'workflow'
 export const isForWorkers = ({ waitsFor, handler }: ExecutionEventOf<'StageScheduled'>['data']): boolean =>
   waitsFor === undefined && handler !== SUB_WORKFLOW
 
+/** Of the work that the event at this place causes. */
+export const workId = (stream: string, revision: number): string => `${stream}:${revision}:0`
+
 /** The work that an event causes: an attempt for a worker, or none. */
 export function workFor(event: RecordedEvent<ExecutionEvent>): readonly Work[] {
   if (event.type !== 'StageScheduled' || !isForWorkers(event.data)) return []
@@ -27,7 +30,7 @@ export function workFor(event: RecordedEvent<ExecutionEvent>): readonly Work[] {
   return [
     {
       ...data,
-      id: `${event.stream}:${event.revision}:0`,
+      id: workId(event.stream, event.revision),
       namespace,
       executionId: parseStream(event.stream).id,
       eventId: event.id,
