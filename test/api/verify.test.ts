@@ -1,6 +1,7 @@
 // A live installation held against its log: what is right is let be, whatever goes on meanwhile, and what has drifted is found.
 import { afterAll, beforeAll, describe, expect, type TestContext, test, vi } from 'vitest'
 import { verificationSchema } from '../../src/api/verification-answers.ts'
+import type { CheckLog } from '../../src/verification/check-log.ts'
 import { type Built, build } from '../support/build.ts'
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { expectProblem } from '../support/problems.ts'
@@ -43,7 +44,10 @@ async function verify({ server }: Pick<Built, 'server'>, payload: object): Promi
   const answer = await server.inject({ method: 'POST', url: '/v1/admin/verify', payload })
   expect(answer.statusCode, answer.body).toBe(200)
   expect(answer.headers['content-type']).toContain('application/x-ndjson')
-  const lines = answer.body.trimEnd().split('\n').map((line) => verificationSchema.parse(JSON.parse(line)))
+  const lines = answer.body
+    .trimEnd()
+    .split('\n')
+    .map((line) => verificationSchema.parse(JSON.parse(line)))
   const last = lines.at(-1)
   if (last?.kind !== 'result') throw new Error(`the last line is ${JSON.stringify(last)}`)
   return last
@@ -100,8 +104,16 @@ test('while runs go on nobody is accused', { timeout: 120_000 }, async (t) => {
 
 describe('a row', () => {
   const changes: readonly [table: string, what: string | RegExp, sql: string][] = [
-    ['executions', 'differs from what the log says in status', `UPDATE executions SET status = 'failed' WHERE workflow = 'chain'`],
-    ['executions', 'differs from what the log says in labels, revision', `UPDATE executions SET labels = '{"a":"b"}', revision = revision + 1`],
+    [
+      'executions',
+      'differs from what the log says in status',
+      `UPDATE executions SET status = 'failed' WHERE workflow = 'chain'`,
+    ],
+    [
+      'executions',
+      'differs from what the log says in labels, revision',
+      `UPDATE executions SET labels = '{"a":"b"}', revision = revision + 1`,
+    ],
     ['executions', 'is missing', `DELETE FROM executions WHERE workflow = 'chain'`],
     [
       'executions',
@@ -109,31 +121,68 @@ describe('a row', () => {
       `INSERT INTO executions SELECT gen_random_uuid(), namespace, workflow, version, status, input, labels, priority, error,
          started_at, finished_at, revision, position FROM executions LIMIT 1`,
     ],
-    ['stages', 'differs from what the log says in output', `UPDATE stages SET output = '{"say": "hi"}' WHERE output IS NOT NULL`],
-    ['stages', 'differs from what the log says in waiting_until', `UPDATE stages SET waiting_until = now() WHERE waiting_until IS NULL`],
+    [
+      'stages',
+      'differs from what the log says in output',
+      `UPDATE stages SET output = '{"say": "hi"}' WHERE output IS NOT NULL`,
+    ],
+    [
+      'stages',
+      'differs from what the log says in waiting_until',
+      `UPDATE stages SET waiting_until = now() WHERE waiting_until IS NULL`,
+    ],
     ['stages', 'is missing', `DELETE FROM stages WHERE stage = 'test'`],
-    ['stages', 'is not in the log', `INSERT INTO stages SELECT execution_id, 'more', 7, status, attempt FROM stages LIMIT 1`],
+    [
+      'stages',
+      'is not in the log',
+      `INSERT INTO stages SELECT execution_id, 'more', 7, status, attempt FROM stages LIMIT 1`,
+    ],
     ['attempts', 'differs from what the log says in worker', `UPDATE attempts SET worker = 'nobody'`],
-    ['attempts', 'differs from what the log says in rule, failed_at', `UPDATE attempts SET rule = 'x', failed_at = now() WHERE failed_at IS NOT NULL`],
+    [
+      'attempts',
+      'differs from what the log says in rule, failed_at',
+      `UPDATE attempts SET rule = 'x', failed_at = now() WHERE failed_at IS NOT NULL`,
+    ],
     ['attempts', 'is missing', `DELETE FROM attempts`],
     ['attempts', 'is not in the log', `INSERT INTO attempts SELECT execution_id, stage, 9 FROM attempts LIMIT 1`],
     ['workflows', 'differs from what the log says in status', `UPDATE workflows SET status = 'retired'`],
     ['workflows', 'is missing', `DELETE FROM workflows WHERE name = 'chain'`],
-    ['workflows', 'is not in the log', `INSERT INTO workflows SELECT 'other', name, version, status, created_at, updated_at, source FROM workflows LIMIT 1`],
-    ['workflow_versions', 'differs from what the log says in definition', `UPDATE workflow_versions SET definition = '{}'`],
-    ['workflow_versions', 'is missing', `DELETE FROM workflow_versions`],
-    ['workflow_versions', 'is not in the log', `INSERT INTO workflow_versions SELECT namespace, name, 9, created_at, fingerprint, source, definition FROM workflow_versions LIMIT 1`],
-    ['events', 'differs from what the log says in data', `UPDATE events SET data = '{}' WHERE position = 2`],
-    ['events', 'differs from what the log says in at, causation_id', `UPDATE events SET at = now(), causation_id = gen_random_uuid() WHERE position = 3`],
-    ['events', 'is missing', `DELETE FROM events WHERE position IN (0, 5)`],
-    ...[-7, 1_000_000].map((position) => [
-      'events',
+    [
+      'workflows',
       'is not in the log',
-      `INSERT INTO events SELECT ${position}, id, stream, revision, type, version, namespace, at, actor, correlation_id, causation_id, command_id, data FROM events LIMIT 1`,
-    ] as [string, string, string]),
+      `INSERT INTO workflows SELECT 'other', name, version, status, created_at, updated_at, source FROM workflows LIMIT 1`,
+    ],
+    [
+      'workflow_versions',
+      'differs from what the log says in definition',
+      `UPDATE workflow_versions SET definition = '{}'`,
+    ],
+    ['workflow_versions', 'is missing', `DELETE FROM workflow_versions`],
+    [
+      'workflow_versions',
+      'is not in the log',
+      `INSERT INTO workflow_versions SELECT namespace, name, 9, created_at, fingerprint, source, definition FROM workflow_versions LIMIT 1`,
+    ],
+    ['events', 'differs from what the log says in data', `UPDATE events SET data = '{}' WHERE position = 2`],
+    [
+      'events',
+      'differs from what the log says in at, causation_id',
+      `UPDATE events SET at = now(), causation_id = gen_random_uuid() WHERE position = 3`,
+    ],
+    ['events', 'is missing', `DELETE FROM events WHERE position IN (0, 5)`],
+    ...[-7, 1_000_000].map(
+      (position) =>
+        [
+          'events',
+          'is not in the log',
+          `INSERT INTO events SELECT ${position}, id, stream, revision, type, version, namespace, at, actor, correlation_id, causation_id, command_id, data FROM events LIMIT 1`,
+        ] as [string, string, string],
+    ),
   ]
 
-  test('that was changed, taken away or put in is found in every table, and mended', { timeout: 120_000 }, async (t) => {
+  test('that was changed, taken away or put in is found in every table, and mended', {
+    timeout: 120_000,
+  }, async (t) => {
     const built = await busy(t)
     for (const [table, what, sql] of changes) {
       await caughtUp(built)
@@ -146,8 +195,19 @@ describe('a row', () => {
       expect(drift.total, sql).toBe(rowCount)
 
       const mended = await built.verify({ repair: true })
-      expect(mended, sql).toMatchObject({ clean: true, before: { violations: 0, drift: rowCount }, drift: { total: 0 } })
-      expect(mended.repaired).toEqual([expect.stringContaining(table.replace(/s$/, '').split('_')[0]!.replace(/stage|attempt/, 'execution'))])
+      expect(mended, sql).toMatchObject({
+        clean: true,
+        before: { violations: 0, drift: rowCount },
+        drift: { total: 0 },
+      })
+      expect(mended.repaired).toEqual([
+        expect.stringContaining(
+          table
+            .replace(/s$/, '')
+            .split('_')[0]!
+            .replace(/stage|attempt/, 'execution'),
+        ),
+      ])
     }
   })
 
@@ -167,7 +227,10 @@ describe('a checkpoint', () => {
     const built = await busy(t)
     const changes = [
       [`version = 77 WHERE name = 'workflows'`, 'is of version 77, not 1'],
-      [`position = 5000 WHERE name = 'events'`, expect.stringMatching(/^is at position 5000, past the head of the log, \d+$/)],
+      [
+        `position = 5000 WHERE name = 'events'`,
+        expect.stringMatching(/^is at position 5000, past the head of the log, \d+$/),
+      ],
       [`status = 'failed', error = 'poison' WHERE name = 'executions'`, 'has stopped: poison'],
     ] as const
     for (const [change, what] of changes) {
@@ -185,7 +248,9 @@ describe('a checkpoint', () => {
     expect(clean).toBe(false)
     expect(drift.items.map(({ where, what }) => `${where} ${what}`)).toEqual(Array(3).fill('checkpoints is missing'))
     expect(notChecked).toEqual(
-      ['workflows', 'executions', 'events'].map((name) => `the read model ${name}: it is at position -1 and does not move on`),
+      ['workflows', 'executions', 'events'].map(
+        (name) => `the read model ${name}: it is at position -1 and does not move on`,
+      ),
     )
   })
 })
@@ -217,26 +282,44 @@ test('without the read models they are not looked at', async (t) => {
 })
 
 test('one at a time; a client that leaves ends it', async (t) => {
-  const built = await busy(t)
-  const { url } = await built.listen()
+  const stopped = Promise.withResolvers<void>()
+  const endless: CheckLog = ({ signal }) =>
+    new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason as Error))
+      signal.addEventListener('abort', () => stopped.resolve())
+    })
+  let times = 0
+  const { server, listen } = await installation(t, {
+    checkLog: (real) => (asked) => (++times === 1 ? endless : real)(asked),
+  })
+  const { url } = await listen()
   const leave = new AbortController()
-  const post = (signal?: AbortSignal) =>
-    fetch(`${url}/v1/admin/verify`, { method: 'POST', ...(signal ? { signal } : {}) })
-  const { promise: looked, resolve: goOn } = Promise.withResolvers<void>()
-  built.holdNext(looked)
-  const first = await post(leave.signal)
+  const first = await fetch(`${url}/v1/admin/verify`, { method: 'POST', signal: leave.signal })
   expect(first.status).toBe(200)
-  const refused = await built.server.inject({ method: 'POST', url: '/v1/admin/verify' })
+  const refused = await server.inject({ method: 'POST', url: '/v1/admin/verify' })
   expectProblem(refused, 409, 'VERIFICATION_RUNNING')
   leave.abort()
-  goOn()
-  await vi.waitFor(async () => expect((await built.server.inject({ method: 'POST', url: '/v1/admin/verify' })).statusCode).toBe(200), 10_000)
+  await stopped.promise
+  const next = async () => (await server.inject({ method: 'POST', url: '/v1/admin/verify' })).statusCode
+  await vi.waitFor(async () => expect(await next()).toBe(200), 10_000)
 })
 
-test.each([
-  [{ repair: 'yes' }, 400],
-  [{ mend: true }, 400],
-  [[], 400],
-])('the body %j is answered with %i', async (payload, status) => {
-  expectProblem(await inject(payload), status, 'REQUEST_INVALID')
+test('what goes wrong with it is its last line, and tells nothing of the inside', async (t) => {
+  const broken: CheckLog = async () => Promise.reject(new TypeError('secret of /src/inside.ts:7'))
+  const { server } = await installation(t, { checkLog: () => broken })
+  const answer = await server.inject({ method: 'POST', url: '/v1/admin/verify' })
+  const detail = 'something went wrong on our side; the log of the server has the details'
+  expect(answer.json()).toEqual({ kind: 'failed', detail })
+})
+
+test('a body that is none is refused, and one that is left out stands for none', async (t) => {
+  const { server } = await installation(t)
+  const post = (payload: object | string, headers = {}) =>
+    server.inject({ method: 'POST', url: '/v1/admin/verify', payload, headers })
+  for (const payload of [{ repair: 'yes' }, { readModels: null }, { mend: true }, [], { repair: 1 }])
+    expectProblem(await post(payload), 400, 'REQUEST_INVALID')
+  expectProblem(await post('{', { 'content-type': 'application/json' }), 400, 'BODY_MALFORMED')
+  expectProblem(await post('{}', { 'content-type': 'text/plain' }), 415)
+  expectProblem(await server.inject({ method: 'GET', url: '/v1/admin/verify' }), 405)
+  expect((await server.inject({ method: 'POST', url: '/v1/admin/verify' })).statusCode).toBe(200)
 })

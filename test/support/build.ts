@@ -22,7 +22,7 @@ import { resetReadModels } from '../../src/projections/read-models.ts'
 import { startProjector } from '../../src/projections/start.ts'
 import { createQueries } from '../../src/queries/create-queries.ts'
 import type { Queries } from '../../src/queries/queries.ts'
-import { createCheckLog } from '../../src/verification/check-log.ts'
+import { type CheckLog, createCheckLog } from '../../src/verification/check-log.ts'
 import { silent, type TestPostgres } from './postgres.ts'
 
 export type Scope = { onTestFinished(close: () => Promise<void>): void }
@@ -56,6 +56,7 @@ export async function build(
     queries?: (real: Queries) => Queries
     ready?: ServerOptions['ready']
     clock?: Clock
+    checkLog?: (real: CheckLog) => CheckLog
     /** Besides those that every test has. */
     handlers?: readonly Handler[]
   } = {},
@@ -76,7 +77,7 @@ export async function build(
   const real = createQueries({ url, pool, head: () => store.head() })
   const queries = options.queries?.(real) ?? real
   const app = createApp(ports, queries, silent, undefined, {
-    checkLog: createCheckLog(store, url),
+    checkLog: (options.checkLog ?? ((real) => real))(createCheckLog(store, url)),
     reset: (names) => resetReadModels(pool, names),
   })
   const stop = new AbortController()
