@@ -10,6 +10,7 @@ const { values } = parseArgs({
     peers: { type: 'boolean', default: false },
     log: { type: 'boolean', default: false },
     restore: { type: 'boolean', default: false },
+    verify: { type: 'boolean', default: false },
     only: { type: 'string' },
   },
 })
@@ -33,7 +34,11 @@ for (let round = 0; round < Number(values.rounds); round++)
     if (values.peers) measurements.push(...PEERS.map((system) => theirs(system, concurrency)))
     else measurements.push(ours(concurrency, '--flow', 'fan-out'), ours(concurrency, '--http'))
   }
-const alone = [...(values.log ? ['log.ts'] : []), ...(values.restore ? ['restore.ts'] : [])]
+const alone = [
+  ...(values.log ? ['log.ts'] : []),
+  ...(values.restore ? ['restore.ts'] : []),
+  ...(values.verify ? ['verify.ts', 'verify-live.ts'] : []),
+]
 if (alone.length > 0) measurements.splice(0, measurements.length, ...alone.map((file) => [join(here, file)]))
 
 const chosen = measurements.filter((args) => values.only === undefined || args.join(' ').includes(values.only))

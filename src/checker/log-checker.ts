@@ -49,11 +49,9 @@ export class LogChecker {
     }
     if (open) this.#checkStream(open, event)
     const stream = open ?? this.#begin(event)
-    Object.assign(stream, {
-      next: event.revision + 1,
-      commandId: event.metadata.commandId,
-      position: event.position,
-    })
+    stream.next = event.revision + 1
+    stream.commandId = event.metadata.commandId
+    stream.position = event.position
     stream.checker?.take(event)
     if (!stream.checker?.ended) return
     stream.checker.end()

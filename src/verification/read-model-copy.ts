@@ -35,7 +35,7 @@ type Copied = {
 const STATEMENT_MS = 600_000
 const CONNECT_MS = 5_000
 /** A checkpoint that stands still for this long is taken to stay where it is. */
-const PATIENCE_MS = 3_000
+const PATIENCE_MS = 10_000
 const POLL_MS = 50
 /** What is left to be read between a checkpoint and the copy when both are to be compared. */
 const NEAR = 1_000
@@ -130,7 +130,7 @@ class Copy implements ReadModelCopy {
       await this.#readCheckpoints()
       const now = this.#positionOf(name)
       if (now > reached) until = performance.now() + PATIENCE_MS
-      else if (performance.now() > until || this.#checkpoints.get(name)?.status === 'failed') {
+      else if (performance.now() > until || this.#checkpoints.get(name)?.status !== 'running') {
         copied.stuck = true
         return now
       }

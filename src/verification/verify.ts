@@ -134,7 +134,13 @@ async function mend(parts: Parts, { log, suspects }: Found, meter: Meter, signal
   const { events, drifting } = log
   meter.take({ phase: 'repairing', events, of: events })
   const repaired: string[] = []
-  for (const suspect of suspects) repaired.push(await suspect.repair())
+  for (const { drift, repair } of suspects)
+    try {
+      repaired.push(await repair())
+    } catch (error) {
+      // What is left of it shows when it is looked at again; the others are not to wait for that.
+      parts.logger.error({ err: error, ...drift }, 'could not repair what has drifted')
+    }
   if (drifting.length === 0) return repaired
   await parts.readModels.reset(drifting)
   repaired.push(`built the read models of ${drifting.join(', ')} again`)

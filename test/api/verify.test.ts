@@ -304,6 +304,17 @@ test('one at a time; a client that leaves ends it', async (t) => {
   await vi.waitFor(async () => expect(await next()).toBe(200), 10_000)
 })
 
+test('a server that shuts down ends it, and its last line says so', async (t) => {
+  const endless: CheckLog = ({ signal }) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+  const { app, listen } = await installation(t, { checkLog: () => endless })
+  const { url } = await listen()
+  const answer = await fetch(`${url}/v1/admin/verify`, { method: 'POST' })
+  app.verification.stop()
+  const lines = (await answer.text()).trimEnd().split('\n')
+  expect(JSON.parse(lines.at(-1)!)).toEqual({ kind: 'failed', detail: 'the server is shutting down' })
+})
+
 test('what goes wrong with it is its last line, and tells nothing of the inside', async (t) => {
   const broken: CheckLog = async () => Promise.reject(new TypeError('secret of /src/inside.ts:7'))
   const { server } = await installation(t, { checkLog: () => broken })
