@@ -1,7 +1,9 @@
 // The composition root: every use case, reactor and worker on one screen. It knows the ports, never an adapter.
 import { createIssue, createStageReports } from './commands/advance-execution.ts'
+import { createAllocation } from './commands/allocation.ts'
 import { createClassifyFailure } from './commands/classify-failure.ts'
 import { createControlExecution } from './commands/control-execution.ts'
+import { createDefinePool } from './commands/define-pool.ts'
 import { createHandle } from './commands/handle.ts'
 import { createWorkflowCommands } from './commands/register-workflow.ts'
 import { createRestoreExecution } from './commands/restore-execution.ts'
@@ -18,6 +20,7 @@ import { createBacktest } from './queries/backtest.ts'
 import { createHistory } from './queries/history.ts'
 import type { Queries } from './queries/queries.ts'
 import { createWhatIf } from './queries/what-if.ts'
+import { createAllocator } from './reactors/allocator.ts'
 import { createDispatcher } from './reactors/dispatcher.ts'
 import { runReactor } from './reactors/reactor.ts'
 import { createSubWorkflowReactor } from './reactors/sub-workflows.ts'
@@ -61,6 +64,7 @@ export function createApp(
     restoreExecution: createRestoreExecution({ handle, store }),
     control: createControlExecution({ handle, store }),
     classifyFailure: createClassifyFailure(handle),
+    definePool: createDefinePool(handle),
   }
 
   const history = createHistory(store)
@@ -93,7 +97,8 @@ export function createApp(
         leaseCheckMs: settings.leaseCheckMs,
       })
       const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
-      const running = [dispatcher, timekeeper, subWorkflows].map((reactor) =>
+      const allocator = createAllocator(createAllocation({ handle, clock }), clock)
+      const running = [dispatcher, timekeeper, subWorkflows, allocator].map((reactor) =>
         runReactor(reactor, { store, logger, signal: stop.signal }),
       )
       const acted = () => Math.min(...running.map((one) => one.acted()))

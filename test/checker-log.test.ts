@@ -8,6 +8,7 @@ import { LogChecker } from '../src/checker/log-checker.ts'
 import { newId } from '../src/commands/new-id.ts'
 import { executionEventVersions } from '../src/domain/execution/upcast.ts'
 import type { RecordedEvent } from '../src/domain/message.ts'
+import { poolEventVersions } from '../src/domain/pool/events.ts'
 import { decidedLog, recordedLogOf } from './support/decided-log.ts'
 import { completed, stage, started, workflow } from './support/executions.ts'
 
@@ -70,7 +71,7 @@ describe('the invariants that are told of', () => {
     const folder = join(import.meta.dirname, '../src/checker')
     const texts = readdirSync(folder).map((file) => readFileSync(join(folder, file), 'utf8'))
     const accused = texts.flatMap((text) =>
-      [...text.matchAll(/accuse\(\s*\w+,\s*(\d+),/g)].map(([, number]) => Number(number)),
+      [...text.matchAll(/accuse\(\s*[\w.]+,\s*(\d+),/g)].map(([, number]) => Number(number)),
     )
     const told = invariants.map(({ number }) => number)
     // 8 is demanded of a system whose faults are over, which nobody can say of a live one; 38 is found by who reads the log.
@@ -78,7 +79,7 @@ describe('the invariants that are told of', () => {
   })
 
   it('are about events that there are', () => {
-    const known = Object.keys(executionEventVersions)
+    const known = Object.keys({ ...executionEventVersions, ...poolEventVersions })
     for (const { about } of invariants)
       if (about !== 'every event') expect(known).toEqual(expect.arrayContaining([...about]))
   })

@@ -6,6 +6,7 @@ import { adviceRoutes } from './routes/advice.ts'
 import { executionRoutes } from './routes/executions.ts'
 import { failureRoutes } from './routes/failures.ts'
 import { operationRoutes, type Readiness } from './routes/operations.ts'
+import { poolRoutes } from './routes/pools.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { timeTravelRoutes } from './routes/time-travel.ts'
 import { verificationRoutes } from './routes/verification.ts'
@@ -25,6 +26,7 @@ export function routeTable(
   const whatIf = whatIfRoutes(app)
   const timeTravel = timeTravelRoutes(app)
   const failures = failureRoutes(app)
+  const pools = poolRoutes(app)
   const operations = operationRoutes(app, options)
   const verification = verificationRoutes(app)
   return [
@@ -57,6 +59,11 @@ export function routeTable(
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/skip', stages.skip],
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/fail', stages.fail],
     ['GET', '/v1/:namespace/executions/:id/stages/:stage/logs', stages.logs],
+
+    ['GET', '/v1/:namespace/pools', pools.list],
+    ['PUT', '/v1/:namespace/pools/:name', pools.define],
+    ['GET', '/v1/:namespace/pools/:name', pools.one],
+    ['GET', '/v1/:namespace/pools/:name/utilisation', pools.utilisation],
 
     ['POST', '/v1/:namespace/failures/classify', failures.classify],
     ['GET', '/v1/:namespace/failures', failures.statistics],

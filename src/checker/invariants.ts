@@ -11,6 +11,7 @@ const ENDS = ['ExecutionCompleted', 'ExecutionFailed', 'ExecutionCancelled']
 const OUTCOMES = ['StageCompleted', 'StageFailed', 'StageCancelled']
 const BEGINNINGS = ['StageScheduled', 'StagesGenerated']
 const APPROVALS = ['ApprovalRequested', 'ApprovalGranted', 'ApprovalRejected']
+const POOLS = ['PoolDefined', 'PoolResized', 'CapacityGranted', 'CapacityReleased', 'PoolCarriedForward']
 const PAUSES = ['ExecutionPaused', 'ExecutionResumed']
 
 export const invariants: readonly Invariant[] = [
@@ -23,9 +24,9 @@ export const invariants: readonly Invariant[] = [
   {
     number: 10,
     says: 'nothing begins while a run is paused, or after it was to end',
-    about: [...BEGINNINGS, ...PAUSES, 'StageRetried'],
+    about: [...BEGINNINGS, ...PAUSES, 'StageRetried', 'StageDeferred', 'ExecutionAdmitted'],
   },
-  { number: 11, says: 'attempts of a stage do not overlap', about: BEGINNINGS },
+  { number: 11, says: 'attempts of a stage do not overlap', about: [...BEGINNINGS, 'StageDeferred'] },
   { number: 12, says: 'attempts count from 1 to as many as there may be', about: ['StageScheduled', 'StageRetried'] },
   {
     number: 13,
@@ -42,7 +43,12 @@ export const invariants: readonly Invariant[] = [
     says: 'a retry begins when it is due, and only of what can be retried',
     about: ['StageScheduled', 'StageFailed', 'StageRetried'],
   },
-  { number: 17, says: 'no more of a group run at once than may', about: ['StageScheduled'] },
+  {
+    number: 17,
+    says: 'no more is held than there is, and who goes on holds what it has to',
+    about: ['StageScheduled', 'StageDeferred', 'ExecutionAdmitted', ...POOLS],
+  },
+  { number: 18, says: 'a grant is given once and given back once', about: ['CapacityGranted', 'CapacityReleased'] },
   {
     number: 19,
     says: 'nothing that waits for a time ends before it',
@@ -56,6 +62,7 @@ export const invariants: readonly Invariant[] = [
     says: 'what has completed is undone once, the latest first',
     about: ['CompensationStarted', 'StageScheduled', ...ENDS],
   },
+  { number: 31, says: 'what a stream carries forward is what its events come to', about: ['PoolCarriedForward'] },
   { number: 33, says: 'what had completed before a restore does not run again', about: ['StageRestored'] },
   { number: 37, says: 'the cause of an event is before it in the log', about: 'every event' },
   { number: 38, says: 'every event is of a type and version that is known', about: 'every event' },

@@ -1,5 +1,6 @@
 import type { RecordedEvent } from '../domain/message.ts'
 import { IdSet } from './id-set.ts'
+import { PoolChecker } from './pool-checker.ts'
 import { type StreamChecker, streamCheckers } from './stream-checkers.ts'
 import type { Accuse, Expectation } from './violations.ts'
 
@@ -24,6 +25,7 @@ export class LogChecker {
   readonly types = new Map<string, number>()
   readonly #expectation: Expectation
   readonly #accuse: Accuse
+  readonly #pools: PoolChecker | undefined
   readonly #ids = new IdSet()
   readonly #ended = new IdSet()
   readonly #open = new Map<string, OpenStream>()
@@ -32,6 +34,7 @@ export class LogChecker {
   constructor(expectation: Expectation, accuse: Accuse) {
     this.#expectation = expectation
     this.#accuse = accuse
+    this.#pools = expectation.withoutPools ? undefined : new PoolChecker(accuse)
   }
 
   get streams(): { readonly open: number; readonly ended: number } {
@@ -42,6 +45,7 @@ export class LogChecker {
     this.events++
     this.types.set(event.type, (this.types.get(event.type) ?? 0) + 1)
     this.#checkLog(event)
+    this.#pools?.take(event)
     const open = this.#open.get(event.stream)
     if (!open && this.#ended.has(event.stream)) {
       this.#accuse(event, 7, `${event.type} comes after the end of the run`)
@@ -62,6 +66,7 @@ export class LogChecker {
   /** The log ends here for now. */
   end(): void {
     for (const { checker } of this.#open.values()) checker?.end()
+    this.#pools?.end(this.#expectation.healed ?? false)
   }
 
   #checkLog(event: RecordedEvent): void {

@@ -1,8 +1,9 @@
 // The invariants of a single run: how it starts, stops and ends. `stage-checker.ts` has those of its stages.
 
+import { takeGenerated } from './group-checker.ts'
 import { hasEnded, hasSucceeded, type Recorded, type Run, type Seen, said, seenOf } from './run-seen.ts'
 import { checkSettled } from './settled-checker.ts'
-import { takeGenerated, takeOfStage } from './stage-checker.ts'
+import { takeOfStage } from './stage-checker.ts'
 import type { Accuse, Expectation } from './violations.ts'
 
 export function createRunChecker(expectation: Expectation, accuse: Accuse) {
@@ -39,6 +40,7 @@ function begin({ data, metadata }: Recorded<'ExecutionStarted'>, accuse: Accuse)
     startedWith: metadata.commandId,
     onFailure: data.definition.onFailure,
     rules: data.definition.failures ?? [],
+    queued: data.concurrency !== undefined,
     timeoutAt: data.timeoutAt,
     paused: undefined,
     cancellation: undefined,
@@ -55,6 +57,14 @@ function take(run: Run, event: Recorded): void {
   switch (event.type) {
     case 'ExecutionStarted':
       run.accuse(event, 6, 'the run starts a second time')
+      return
+    case 'ExecutionDeferred':
+      if (!run.queued) run.accuse(event, 10, 'the run does not wait for a group')
+      return
+    case 'ExecutionAdmitted':
+      if (!run.queued) run.accuse(event, 10, 'the run has begun already, or is in no group')
+      run.queued = false
+      run.timeoutAt = event.data.timeoutAt
       return
     case 'ExecutionPaused':
     case 'ExecutionResumed':
@@ -110,6 +120,7 @@ function takePause(run: Run, event: Recorded<'ExecutionPaused' | 'ExecutionResum
 function takeCancellation(run: Run, event: Recorded<'ExecutionCancellationRequested'>): void {
   if (run.cancellation) run.accuse(event, 21, 'cancellation is requested a second time')
   const timedOut = event.data.outcome === 'failed'
+  if (timedOut && run.queued) run.accuse(event, 19, 'the time of the run has not begun')
   if (timedOut && (run.paused || event.at < run.timeoutAt))
     run.accuse(event, 19, `the run's time ends at ${run.timeoutAt}, not at ${event.at}, and not while it is paused`)
   if (timedOut && run.compensated) run.accuse(event, 24, 'the time of the run cuts off what undoes it')

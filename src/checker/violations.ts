@@ -8,6 +8,8 @@ export type Expectation = {
   readonly healed?: boolean
   /** From the request to cancel to the end of the run, milliseconds. */
   readonly cancelWithinMs?: number
+  /** Only runs are shown, and not what pools say: whether a run holds what it says cannot be told. */
+  readonly withoutPools?: boolean
 }
 
 /** Notes that an event breaks an invariant, by the number that the list of promises gives it. */

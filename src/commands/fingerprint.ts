@@ -32,3 +32,6 @@ export const derivedId = (words: readonly (string | number)[]): string => uuidv5
 export function subWorkflowIdFor(executionId: string, stage: string, attempt: number): string {
   return derivedId([executionId, stage, attempt])
 }
+
+/** What stands for a concurrency group in the name of its stream; the group itself may be called anything. */
+export const groupIdFor = (group: string): string => derivedId(['group', group])

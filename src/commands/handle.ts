@@ -206,6 +206,7 @@ function answer(mailbox: Mailbox, decisions: readonly Decision[]): void {
 
 /** Folds what the log has beyond what is in memory. */
 async function refresh(store: EventStore, mailbox: Mailbox): Promise<true> {
+  if (mailbox.revision === -1 && mailbox.decider.isBase) await rebase(store, mailbox)
   for await (const events of store.readStream(mailbox.stream, { from: mailbox.revision + 1 })) {
     for (const event of events as readonly RecordedEvent[]) {
       mailbox.state = mailbox.decider.evolve(mailbox.state, upcast(event))
@@ -214,6 +215,18 @@ async function refresh(store: EventStore, mailbox: Mailbox): Promise<true> {
     }
   }
   return true
+}
+
+/** A stream without end is not read from its beginning: its newest event that carries the whole state is looked for from its end. */
+async function rebase(store: EventStore, mailbox: Mailbox): Promise<void> {
+  for await (const events of store.readStream(mailbox.stream, { direction: 'backwards' })) {
+    const found = (events as readonly RecordedEvent[]).map(upcast).find((event) => mailbox.decider.isBase?.(event))
+    if (found === undefined) continue
+    mailbox.state = mailbox.decider.evolve(mailbox.decider.initialState, found)
+    mailbox.revision = found.revision
+    mailbox.position = found.position
+    return
+  }
 }
 
 function forget(mailbox: Mailbox): void {

@@ -1,9 +1,14 @@
 import { executionEventVersions, executionUpcasters, type Upcaster } from './execution/upcast.ts'
 import { type DomainEvent, parseStream, type RecordedEvent } from './message.ts'
+import { poolEventVersions } from './pool/events.ts'
 import { workflowEventVersions } from './workflow/events.ts'
 
-const versions: { readonly [type: string]: number } = { ...executionEventVersions, ...workflowEventVersions }
-const CATEGORIES = new Set(['execution', 'workflow'])
+const versions: { readonly [type: string]: number } = {
+  ...executionEventVersions,
+  ...workflowEventVersions,
+  ...poolEventVersions,
+}
+const CATEGORIES = new Set(['execution', 'workflow', 'pool', 'group'])
 const upcasters: { readonly [type: string]: readonly Upcaster[] } = executionUpcasters
 
 /** The schema version that events of a type are written in. */

@@ -1,6 +1,6 @@
 // The tables as MikroORM sees them, for questions; projections write them in bulk, and migrations make them.
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
-import type { ExecutionEventOf, ParentStage } from '../domain/execution/events.ts'
+import type { Blocker, ExecutionEventOf, ParentStage } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
 import type { CompiledWorkflow } from '../domain/workflow/definition.ts'
 
@@ -54,6 +54,7 @@ export const Execution = defineEntity({
       .$type<NonNullable<ExecutionEventOf<'ExecutionStarted'>['data']['restoredFrom']>>()
       .nullable(),
     parent: p.json().$type<ParentStage>().nullable(),
+    waiting: p.json().$type<{ for: 'concurrency'; group: string; blockers: readonly Blocker[] }>().nullable(),
   },
 })
 

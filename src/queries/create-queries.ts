@@ -6,6 +6,8 @@ import { findAdvice } from './advice/find-advice.ts'
 import { findExecution } from './execution.ts'
 import { listExecutions } from './executions.ts'
 import { countFailures } from './failures.ts'
+import { poolUtilisation } from './pool-utilisation.ts'
+import { findPool, listPools } from './pools.ts'
 import { listProjections } from './projections.ts'
 import type { Queries } from './queries.ts'
 import { createReached } from './reached.ts'
@@ -44,6 +46,9 @@ export function createQueries(options: {
     advice: (namespace, name, over) => findAdvice(orm.em.fork(), pool, namespace, name, over),
     execution: (namespace, id) => findExecution(pool, namespace, id),
     executions: (namespace, filter, page) => listExecutions(orm.em.fork(), namespace, filter, page),
+    pool: (namespace, name) => findPool(pool, namespace, name),
+    pools: (namespace, page) => listPools(pool, namespace, page),
+    poolUtilisation: (namespace, name, question) => poolUtilisation(pool, namespace, name, question),
     failures: (namespace, question) => countFailures(pool, namespace, question),
     projections: async () => listProjections(orm.em.fork(), await head()),
     head,

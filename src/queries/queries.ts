@@ -1,5 +1,6 @@
-import type { ParentStage, Recovery, StageError } from '../domain/execution/events.ts'
+import type { Blocker, ExecutionEventOf, ParentStage, Recovery, StageError } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
+import type { ResourceName } from '../domain/pool/amounts.ts'
 import type { Advice } from './advice/advice.ts'
 
 export type ExecutionStatus = 'running' | 'paused' | 'cancelling' | 'completed' | 'failed' | 'cancelled'
@@ -34,7 +35,7 @@ export type StageView = {
 }
 
 export type WaitingView = {
-  readonly for: 'timer' | 'retry' | 'approval' | 'signal' | 'person'
+  readonly for: 'timer' | 'retry' | 'approval' | 'signal' | 'person' | 'pool'
   readonly until?: string
   /** Of an approval: who may grant it (anybody where it is empty), how many have to, and who has. */
   readonly approvers?: readonly string[]
@@ -42,6 +43,18 @@ export type WaitingView = {
   readonly granted?: readonly string[]
   /** Name of the signal. */
   readonly signal?: string
+  /** Of a pool: its name, why it has not granted what is asked of it, what there is too little of, and some of those who hold it. */
+  readonly pool?: string
+  readonly reason?: ExecutionEventOf<'StageDeferred'>['data']['reason']
+  readonly short?: readonly ResourceName[]
+  readonly blockers?: readonly Blocker[]
+}
+
+/** What a run waits for before anything of it begins; `blockers` are runs that go on in its group. */
+export type RunWaitingView = {
+  readonly for: 'concurrency'
+  readonly group: string
+  readonly blockers: readonly Blocker[]
 }
 
 export type ExecutionView = {
@@ -59,6 +72,7 @@ export type ExecutionView = {
   readonly restoredFrom?: { readonly executionId: string; readonly revision: number }
   /** The stage of another run that this run does the work of. */
   readonly parent?: ParentStage
+  readonly waiting?: RunWaitingView
   readonly startedAt: string
   readonly finishedAt?: string
   readonly stages: { readonly [id: string]: StageView }
@@ -86,7 +100,7 @@ export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: strin
 /** `limit` is 1 to 200; `cursor` is what an earlier page answered. A forged cursor throws `BadCursor`. */
 export type PageRequest = { readonly limit: number; readonly cursor?: string }
 
-export type ProjectionName = 'workflows' | 'executions' | 'events'
+export type ProjectionName = 'workflows' | 'executions' | 'pools' | 'events'
 
 export type ProjectionView = {
   readonly name: string
@@ -124,6 +138,52 @@ export type FailureGroup = { readonly [key in FailureKey]?: string } & {
   readonly lastAt: string
 }
 
+/** Cores, and bytes. */
+type AmountsView = {
+  readonly slots: number
+  readonly cpu: number
+  readonly memory: number
+  readonly disk: number
+}
+
+/** The first of those who hold it and of those who wait, the oldest first; the counts are of all. */
+export type PoolView = {
+  readonly name: string
+  readonly capacity: AmountsView
+  /** More than the capacity where the pool has shrunk under those who hold it. */
+  readonly inUse: AmountsView
+  readonly held: readonly {
+    readonly executionId: string
+    readonly stage: string
+    readonly attempt: number
+    readonly fence: string
+    readonly since: string
+    readonly amounts: AmountsView
+  }[]
+  readonly heldCount: number
+  readonly waiting: readonly ({
+    readonly executionId: string
+    readonly stage: string
+    readonly workflow: string
+    readonly priority: number
+  } & Pick<WaitingView, 'reason' | 'short' | 'blockers'>)[]
+  readonly waitingCount: number
+  readonly updatedAt: string
+  readonly revision: number
+  readonly position: number
+}
+
+/** From `from` on and before `to` (ISO 8601), in steps. */
+export type UtilisationQuestion = { readonly from: string; readonly to: string; readonly stepMs: number }
+
+/** The step that begins at `from`: averages over its time, and the most that was in use at once. */
+export type UtilisationPoint = {
+  readonly from: string
+  readonly inUse: AmountsView
+  readonly capacity: AmountsView
+  readonly most: AmountsView
+}
+
 /** Everything that the read models answer. `undefined` means that there is no such thing in that namespace. */
 export interface Queries {
   workflow(namespace: string, name: string): Promise<WorkflowView | undefined>
@@ -141,6 +201,9 @@ export interface Queries {
     filter: { workflow?: string; status?: ExecutionStatus; label?: string; from?: string; to?: string },
     page: PageRequest,
   ): Promise<Page<ExecutionSummary>>
+  pool(namespace: string, name: string): Promise<PoolView | undefined>
+  pools(namespace: string, page: PageRequest): Promise<Page<PoolView>>
+  poolUtilisation(namespace: string, name: string, question: UtilisationQuestion): Promise<readonly UtilisationPoint[]>
   failures(namespace: string, question: FailureQuestion): Promise<FailureStatistics>
   projections(): Promise<readonly ProjectionView[]>
   /** Position of the last event of the log, -1 of an empty one. */

@@ -8,6 +8,7 @@ import type { Projection } from '../../src/projections/projection.ts'
 import { hashReadModels, resetReadModels } from '../../src/projections/read-models.ts'
 import { startProjector } from '../../src/projections/start.ts'
 import { createReached } from '../../src/queries/reached.ts'
+import { busyPool } from '../support/busy-pool.ts'
 import { silent, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { type RecordedLog, recordedLog, until } from '../support/recorded-log.ts'
 import { anyRun, begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
@@ -52,11 +53,13 @@ function mixedLog(runs: number, log = recordedLog()): RecordedLog {
     rest: [...events],
   }))
   let version = 0
+  const pool = busyPool()
   while (under.length > 0) {
     const at = randomInt(under.length)
     const { stream, rest } = under[at]!
     log.record(stream, rest.splice(0, randomInt(1, 4)) as DomainEvent[])
     if (rest.length === 0) under.splice(at, 1)
+    log.record('pool-default.production', pool())
     if (randomInt(20) === 0) log.record('workflow-default.release', [registered('release', ++version)])
     if (randomInt(40) === 0 && version > 0) {
       log.record('workflow-default.release', [{ type: 'WorkflowRetired', data: { name: 'release', reason: 'old' } }])

@@ -2,6 +2,7 @@ import { expect, vi } from 'vitest'
 import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
 import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
 import { createIssue, createStageReports } from '../../src/commands/advance-execution.ts'
+import { createAllocation } from '../../src/commands/allocation.ts'
 import { createHandle } from '../../src/commands/handle.ts'
 import { newId } from '../../src/commands/new-id.ts'
 import { createSubWorkflows } from '../../src/commands/sub-workflows.ts'
@@ -13,6 +14,7 @@ import type { CompiledWorkflow } from '../../src/domain/workflow/definition.ts'
 import type { EventStore } from '../../src/ports/event-store.ts'
 import type { Handler, StageContext } from '../../src/ports/handler.ts'
 import type { StageLogs } from '../../src/ports/stage-logs.ts'
+import { createAllocator } from '../../src/reactors/allocator.ts'
 import { createDispatcher } from '../../src/reactors/dispatcher.ts'
 import { runReactor } from '../../src/reactors/reactor.ts'
 import { createSubWorkflowReactor } from '../../src/reactors/sub-workflows.ts'
@@ -50,7 +52,8 @@ export async function startEngine(
   const timekeeper = createTimekeeper({ issue, leases, clock, logger: silent, leaseCheckMs: 1_000 })
   const snapshot = options.snapshotEvery === undefined ? {} : { snapshotEvery: options.snapshotEvery }
   const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
-  const running = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows].map((reactor) =>
+  const allocator = createAllocator(createAllocation({ handle, clock }), clock)
+  const running = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows, allocator].map((reactor) =>
     runReactor(reactor, { store, logger: silent, signal: stop.signal, ...snapshot }),
   )
   await Promise.all(running.map(({ ready }) => ready))

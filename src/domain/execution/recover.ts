@@ -182,8 +182,9 @@ function endOthers(draft: Draft, index: number, recovery: Final): void {
 /** Cancels a stage of which nothing runs; false when something does, or it has ended. */
 export function cancelIdle(draft: Draft, index: number, state: StageState, reason: string): boolean {
   if (state.status !== 'scheduled' && state.status !== 'waiting' && state.status !== 'retrying') return false
-  // The attempt of a stage that is `retrying` has not been scheduled, so the one before is the one that is cancelled.
-  const attempt = state.status === 'retrying' ? state.attempt - 1 : state.attempt
+  // Of a stage between two attempts the next has not been scheduled, so the one before is the one that is cancelled.
+  const isBetween = state.status === 'retrying' || (state.status === 'waiting' && state.waits.for === 'pool')
+  const attempt = isBetween ? state.attempt - 1 : state.attempt
   draft.emit({ type: 'StageCancelled', data: { stage: draft.stage(index).id, attempt, reason } })
   return true
 }

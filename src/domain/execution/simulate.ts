@@ -109,10 +109,20 @@ class Simulator {
   #follow(event: ExecutionEvent): void {
     switch (event.type) {
       case 'ExecutionStarted':
-        this.#plan(Date.parse(event.data.timeoutAt), (at) => ({ type: 'TimeOutExecution', at }))
+        if (event.data.concurrency)
+          this.#plan(this.#nowMs, (at) => ({ type: 'AdmitExecution', grant: { pool: '', fence: 0 }, at }))
+        else this.#plan(Date.parse(event.data.timeoutAt), (at) => ({ type: 'TimeOutExecution', at }))
         return
       case 'StageScheduled':
         this.#scheduled(event)
+        return
+      case 'StageDeferred': {
+        const { stage, attempt, pool } = event.data
+        this.#plan(this.#nowMs, (at) => ({ type: 'AdmitStage', stage, attempt, grant: { pool, fence: 0 }, at }))
+        return
+      }
+      case 'ExecutionAdmitted':
+        this.#plan(Date.parse(event.data.timeoutAt), (at) => ({ type: 'TimeOutExecution', at }))
         return
       case 'StageStarted':
         this.#of(event.data.stage).startedMs ??= this.#nowMs

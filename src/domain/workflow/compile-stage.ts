@@ -1,5 +1,6 @@
 import type { Json } from '../message.ts'
 import type { CompiledStage, CompiledStep, Matrix } from './definition.ts'
+import { resourcesOf } from './resources.ts'
 import { retryOf } from './retry.ts'
 import type { StageDocument, WorkflowDocument } from './schema.ts'
 import { conditionOf } from './stage-faults.ts'
@@ -34,6 +35,7 @@ export function compileStage(id: string, stage: StageDocument, shared: Shared): 
     needs: typeof stage.needs === 'string' ? [stage.needs] : (stage.needs ?? []),
     trigger: stage.trigger ?? 'all-success',
     ...(stage.when === undefined ? {} : { when: conditionOf(stage.when) }),
+    ...(stage.resources === undefined ? {} : { resources: resourcesOf(stage.resources) }),
     ...(stage.matrix === undefined ? {} : { matrix: matrixOf(stage.matrix) }),
     ...(stage.fallback === undefined ? {} : { fallback: compileStep(stage.fallback, shared, step.queue) }),
     ...(stage.compensate === undefined ? {} : { compensate: compileStep(stage.compensate, shared, step.queue) }),

@@ -8,8 +8,7 @@ import { compileFailures, failureFaults } from './failure-rules.ts'
 import { ineffectiveInWorkflow } from './no-effect.ts'
 import type { WorkflowDocument } from './schema.ts'
 import { workflowSchema } from './schema.ts'
-import { graphStages, outputFaults, stageFaults } from './stage-faults.ts'
-import { unsupportedInWorkflow } from './unsupported.ts'
+import { graphStages, groupFaults, outputFaults, stageFaults } from './stage-faults.ts'
 
 export type Compilation =
   | {
@@ -34,8 +33,7 @@ export function compileWorkflow(document: Json): Compilation {
 }
 
 function meaningFaults(document: { readonly [key: string]: Json }): readonly Fault[] {
-  const unsupported = unsupportedInWorkflow(document)
-  if (!isMembers(document.stages)) return unsupported
+  if (!isMembers(document.stages)) return groupFaults(document)
   const stages = graphStages(document.stages)
   const graphFaults = validateGraph(stages).map((fault) => placed(fault, document.stages))
   const graph = graphFaults.length === 0 ? createGraph(stages) : undefined
@@ -44,11 +42,11 @@ function meaningFaults(document: { readonly [key: string]: Json }): readonly Fau
     isMembers(stage) ? [...stageFaults(id, stage, around)] : [],
   )
   return [
-    ...unsupported,
     ...ineffectiveInWorkflow(document),
     ...graphFaults,
     ...inStages,
     ...outputFaults(document, around.ids),
+    ...groupFaults(document),
     ...failureFaults(document.failures, ['failures'], document.stages),
   ]
 }
@@ -70,11 +68,18 @@ export function withoutRepeats(faults: readonly Fault[]): readonly Fault[] {
   })
 }
 
+const concurrencyOf = ({ group, limit = 1, onConflict = 'queue' }: NonNullable<WorkflowDocument['concurrency']>) => ({
+  group,
+  limit,
+  onConflict,
+})
+
 function definitionOf(document: WorkflowDocument): CompiledWorkflow {
   const shared = sharedBy(document)
   return {
     name: document.name,
     timeoutMs: shared.timeoutMs,
+    ...(document.concurrency === undefined ? {} : { concurrency: concurrencyOf(document.concurrency) }),
     onFailure: document.onFailure ?? 'fail-fast',
     ...(document.labels === undefined ? {} : { labels: document.labels }),
     ...(document.outputs === undefined ? {} : { outputs: document.outputs as { [key: string]: Json } }),

@@ -1,5 +1,6 @@
-import type { FailureClass } from '../execution/events.ts'
+import type { Concurrency, FailureClass } from '../execution/events.ts'
 import type { Json } from '../message.ts'
+import type { Amounts } from '../pool/amounts.ts'
 
 /** When a stage runs, given how the stages it needs ended. A need skipped by its own `when` counts as a success. */
 type Trigger = 'all-success' | 'all-done' | 'any-success' | 'any-failure'
@@ -45,6 +46,8 @@ export type CompiledStage = {
   readonly with: { readonly [key: string]: Json }
   readonly retry: RetryPolicy
   readonly timeoutMs: number
+  /** What each attempt holds of a pool while it runs. */
+  readonly resources?: { readonly pool: string; readonly amounts: Amounts }
   readonly matrix?: Matrix
   /** Runs as the next attempt, once the stage has failed for good. */
   readonly fallback?: CompiledStep
@@ -95,6 +98,8 @@ export type FailureRule = {
 export type CompiledWorkflow = {
   readonly name: string
   readonly timeoutMs: number
+  /** `group` may still hold `${{ }}`, which is resolved when a run starts. */
+  readonly concurrency?: Concurrency
   readonly onFailure: 'fail-fast' | 'continue' | 'compensate'
   /** Of every run, besides those it is started with. */
   readonly labels?: { readonly [name: string]: string }

@@ -6,6 +6,7 @@ const askedOf = {
   timeout: 'how long it waits is said in its `with`',
   retry: 'it has no attempts of its own',
   queue: 'no worker runs it',
+  resources: 'it runs nothing while it waits',
 }
 
 /** What has no effect on the stages of a handler, and why. It is refused: who writes a member counts on it. */
@@ -17,6 +18,7 @@ export const withoutEffect: { readonly [handler in BuiltinHandler]: { readonly [
     timeout: 'it takes as long as its `with` says, and at most the timeout of the workflow',
     retry: 'it has no attempts that could fail',
     queue: 'no worker runs it',
+    resources: 'it runs nothing while it waits',
   },
   approval: askedOf,
   signal: askedOf,

@@ -21,10 +21,23 @@ export const backoff = z
   })
   .meta({ description: 'The pause between attempts; by default exponential from 1s to 1m, give or take a fifth.' })
 
-export const resources = z.strictObject({
-  pool: name('a pool'),
-  slots: z.number().int().min(1).max(10_000).optional(),
-  cpu: cpu.optional(),
-  memory: memory.optional(),
-  disk: memory.optional(),
+/** Sums of amounts up to this stay exact. */
+const bytes = memory.refine((amount) => amount <= 2 ** 50, 'at most 1024Ti')
+
+export const resources = z
+  .strictObject({
+    pool: name('a pool'),
+    slots: z.number().int().min(1).max(10_000).optional(),
+    cpu: cpu.optional(),
+    memory: bytes.optional(),
+    disk: bytes.optional(),
+  })
+  .meta({ description: 'What each attempt holds of a pool while it runs; one slot where no amount is named.' })
+
+/** What a pool has; nothing of what is left out. */
+export const capacity = z.strictObject({
+  slots: z.number().int().min(0).max(1_000_000).optional(),
+  cpu: z.union([cpu, z.literal(0)]).optional(),
+  memory: z.union([bytes, z.literal(0)]).optional(),
+  disk: z.union([bytes, z.literal(0)]).optional(),
 })

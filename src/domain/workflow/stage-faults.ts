@@ -160,6 +160,17 @@ export function outputFaults({ outputs }: Members, ids: ReadonlySet<string>): re
   })
 }
 
+/** A group is named before anything of the run has begun. */
+export function groupFaults({ concurrency }: Members): readonly Fault[] {
+  if (!isMembers(concurrency) || typeof concurrency.group !== 'string') return []
+  return expressionsIn(concurrency.group, '/concurrency/group').flatMap(({ pointer, text, fault }) => {
+    if (fault !== undefined) return [{ pointer, message: fault }]
+    const named = stagesNamedBy(text)[0]
+    const message = `no stage has run when the group is named, and so ${JSON.stringify(named)} says nothing here`
+    return [...(named === undefined ? [] : [{ pointer, message }]), ...matrixFaults(text, pointer, [])]
+  })
+}
+
 /** The stages in a shape that the graph can be checked in, whatever else is wrong with them. */
 export const graphStages = (stages: Members): readonly GraphStage[] =>
   Object.entries(stages).map(([id, stage]) => ({ id, needs: isMembers(stage) ? needsIn(stage) : [] }))
