@@ -20,6 +20,12 @@ const documents = [
   { name: 'endless', stages: { spin: { uses: 'forever' } } },
   { name: 'patient', stages: { pause: { uses: 'wait', with: { duration: '1h' } } } },
   { name: 'asking', stages: { ok: { uses: 'approval', with: { approvers: ['ops'] } } } },
+  { name: 'pooled', stages: { spin: { uses: 'forever', resources: { pool: 'production', slots: 1 } } } },
+  { name: 'brief', stages: { one: { uses: 'echo', resources: { pool: 'production', slots: 1 } } } },
+  {
+    ...{ name: 'grouped', concurrency: { group: 'all', limit: 1, onConflict: 'queue' } },
+    stages: { spin: { uses: 'forever' } },
+  },
   { name: 'calling', stages: { call: { uses: 'workflow', with: { workflow: 'endless' } } } },
 ]
 
@@ -28,6 +34,7 @@ type Result = Extract<Line, { kind: 'result' }>
 
 async function installation(t: TestContext, options: Parameters<typeof build>[2] = {}) {
   const built = await build(t, postgres, options)
+  await built.server.inject({ method: 'PUT', url: '/v1/default/pools/production', payload: { slots: 2 } })
   for (const payload of documents) {
     const answer = await built.server.inject({ method: 'PUT', url: `/v1/default/workflows/${payload.name}`, payload })
     expect(answer.statusCode, answer.body).toBe(201)
@@ -56,11 +63,16 @@ async function verify({ server }: Pick<Built, 'server'>, payload: object): Promi
 /** Runs of every kind, some of which go on, with read models that have caught up. */
 async function busy(t: TestContext) {
   const built = await installation(t)
-  const ended = await Promise.all(['chain', 'chain', 'shaky', 'broken'].map((name) => built.run(name)))
-  const going = await Promise.all(['endless', 'patient', 'asking', 'calling'].map((name) => built.run(name)))
+  const ended = await Promise.all(['chain', 'chain', 'shaky', 'broken', 'brief'].map((name) => built.run(name)))
+  const going = await Promise.all(
+    ['endless', 'patient', 'asking', 'calling', 'grouped', 'grouped', 'pooled', 'pooled', 'pooled'].map((name) =>
+      built.run(name),
+    ),
+  )
   await Promise.all(ended.map((id) => built.ended(id)))
   await built.happened(going[0]!, 'StageStarted')
   await built.happened(going[3]!, 'StageStarted')
+  await Promise.all(going.slice(6, 8).map((id) => built.happened(id, 'StageStarted')))
   return { ...built, chain: ended[0]!, endless: going[0]!, patient: going[1]!, calling: going[3]! }
 }
 
@@ -75,7 +87,7 @@ test('an installation that is as it should be is clean, and what was checked is 
   expect(result.violations).toEqual({ total: 0, items: [] })
   expect(result.events).toBeGreaterThan(30)
   expect(Number(result.position)).toBeLessThanOrEqual(await store.head())
-  expect(result.streams.ended).toBe(4)
+  expect(result.streams.ended).toBe(5)
   expect(result.invariants.find(({ number }) => number === 1)).toMatchObject({ events: result.events, violations: 0 })
   expect(result.invariants.find(({ number }) => number === 9)!.events).toBeGreaterThan(5)
 })
@@ -86,7 +98,7 @@ test('while runs go on nobody is accused', { timeout: 120_000 }, async (t) => {
   let runs = 0
   const client = async (): Promise<void> => {
     for (; !over; runs++) {
-      const id = await run(['chain', 'shaky', 'broken'][runs % 3]!)
+      const id = await run(['chain', 'shaky', 'broken', 'brief'][runs % 4]!)
       if (runs % 2 === 0) await ended(id)
     }
   }
@@ -163,6 +175,12 @@ describe('a row', () => {
       'is not in the log',
       `INSERT INTO workflow_versions SELECT namespace, name, 9, created_at, fingerprint, source, definition FROM workflow_versions LIMIT 1`,
     ],
+    ['pools', 'differs from what the log says in in_use_slots', 'UPDATE pools SET in_use_slots = 7'],
+    ['pools', 'is missing', 'DELETE FROM pools'],
+    ['pool_grants', 'differs from what the log says in released_at', 'UPDATE pool_grants SET released_at = now()'],
+    ['pool_grants', 'is missing', 'DELETE FROM pool_grants WHERE fence = 1'],
+    ['pool_usage', 'differs from what the log says in at', `UPDATE pool_usage SET at = now()`],
+    ['pool_usage', 'is missing', 'DELETE FROM pool_usage'],
     ['events', 'differs from what the log says in data', `UPDATE events SET data = '{}' WHERE position = 2`],
     [
       'events',
@@ -246,9 +264,9 @@ describe('a checkpoint', () => {
     const { verify } = await installation(t, { projecting: false })
     const { clean, drift, notChecked } = await verify()
     expect(clean).toBe(false)
-    expect(drift.items.map(({ where, what }) => `${where} ${what}`)).toEqual(Array(3).fill('checkpoints is missing'))
+    expect(drift.items.map(({ where, what }) => `${where} ${what}`)).toEqual(Array(4).fill('checkpoints is missing'))
     expect(notChecked).toEqual(
-      ['workflows', 'executions', 'events'].map(
+      ['workflows', 'executions', 'pools', 'events'].map(
         (name) => `the read model ${name}: it is at position -1 and does not move on`,
       ),
     )
