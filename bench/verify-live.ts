@@ -52,10 +52,19 @@ try {
 async function timed(name: string, work: () => Promise<object>): Promise<void> {
   const delay = monitorEventLoopDelay({ resolution: 1 })
   delay.enable()
+  const memory = { before: rssMb(), most: 0 }
+  const looking = setInterval(() => {
+    memory.most = Math.max(memory.most, rssMb())
+  }, 100)
   const figures = await work()
+  clearInterval(looking)
   delay.disable()
   const loopMs = { p50: ms(delay.percentile(50)), p99: ms(delay.percentile(99)), max: ms(delay.max) }
-  console.log(JSON.stringify({ name, ...figures, loopMs, rssMb: Math.round(process.memoryUsage().rss / 1e6) }))
+  console.log(JSON.stringify({ name, ...figures, loopMs, rssMb: memory }))
+}
+
+function rssMb(): number {
+  return Math.round(process.memoryUsage().rss / 1e6)
 }
 
 function ms(nanoseconds: number): number {

@@ -10,7 +10,12 @@ export class ServerUnreachable extends Error {}
 /** The server is there and cannot do it now, or not to the end. */
 export class ServerBusy extends Error {}
 
-type Options = { readonly url: string; readonly repair?: boolean; readonly readModels: boolean; readonly json?: boolean }
+type Options = {
+  readonly url: string
+  readonly repair?: boolean
+  readonly readModels: boolean
+  readonly json?: boolean
+}
 
 type Listed<T> = { readonly total: number; readonly items: readonly T[] }
 type Progress = {

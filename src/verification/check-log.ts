@@ -96,6 +96,7 @@ class LogCheck {
   readonly #violations = new Findings<Violation>()
   readonly #broken = new Map<number, number>()
   readonly #open = new OpenWork()
+  #events = 0
   readonly #checker = new LogChecker({}, ({ stream, revision }, invariant, what) => {
     this.#broken.set(invariant, (this.#broken.get(invariant) ?? 0) + 1)
     this.#violations.add({ invariant, stream, revision, what })
@@ -107,6 +108,7 @@ class LogCheck {
 
   /** What nothing can be made of must not end the check, which is there to find it. */
   #takeOne(stored: RecordedEvent): void {
+    this.#events++
     try {
       const event = upcast(stored)
       this.#checker.take(event)
@@ -120,8 +122,9 @@ class LogCheck {
 
   findings() {
     this.#checker.end()
-    const { events, streams } = this.#checker
-    const invariants = tallyOf(this.#checker, this.#broken)
+    const { types, streams } = this.#checker
+    const events = this.#events
+    const invariants = tallyOf({ events, types }, this.#broken)
     return { events, streams, invariants, violations: this.#violations.listed(), open: this.#open.state() }
   }
 }
