@@ -86,6 +86,12 @@ describe('millrace verify on a program that runs', () => {
     expect((await endOf(verify('--url', url))).code).toBe(0)
     expect(await program.stop('SIGTERM')).toEqual({ code: 0, signal: null })
     expect(program.errors).toEqual([])
+
+    // Snapshots of the reactors stand in the log now, and in no read model.
+    const next = await start()
+    const again = await endOf(verify('--url', next.url))
+    expect(again).toMatchObject({ code: 0, errors: [], lines: [expect.any(String), expect.stringMatching(/^clean: /)] })
+    expect(await next.program.stop('SIGTERM')).toEqual({ code: 0, signal: null })
   })
 })
 
