@@ -23,10 +23,13 @@ import type { Queries } from './queries/queries.ts'
 import { createWhatIf } from './queries/what-if.ts'
 import { createAllocator } from './reactors/allocator.ts'
 import { createDispatcher } from './reactors/dispatcher.ts'
-import { type Reactor, runReactor } from './reactors/reactor.ts'
+import { runReactor } from './reactors/reactor.ts'
 import { createSubWorkflowReactor } from './reactors/sub-workflows.ts'
 import { createTimekeeper } from './reactors/timekeeper.ts'
 import { createWorkerWatch } from './reactors/worker-watch.ts'
+import { type CheckLog, createCheckLog } from './verification/check-log.ts'
+import type { Engine } from './verification/open-checks.ts'
+import { createVerification, type ReadModelKeeper } from './verification/verify.ts'
 import { startWorker, type WorkerOptions } from './workers/worker.ts'
 
 export type Ports = {
@@ -42,9 +45,18 @@ export type App = ReturnType<typeof createApp>
 /** Durations in milliseconds. */
 export type Settings = { readonly leaseMs: number; readonly heartbeatMs: number; readonly leaseCheckMs: number }
 
+/** How the log is read when the installation is verified, and who builds its read models anew. */
+export type Verifying = { readonly checkLog: CheckLog; readonly reset: ReadModelKeeper['reset'] }
+
 const defaultSettings: Settings = { leaseMs: 30_000, heartbeatMs: 500, leaseCheckMs: 2_000 }
 
-export function createApp(ports: Ports, queries: Queries, logger: Logger, settings: Settings = defaultSettings) {
+export function createApp(
+  ports: Ports,
+  queries: Queries,
+  logger: Logger,
+  settings: Settings = defaultSettings,
+  verifying?: Verifying,
+) {
   const { store, queue, leases, logs, clock } = ports
   const handle = createHandle(store)
   const reports = createStageReports(handle)
@@ -60,6 +72,7 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
 
   const history = createHistory(store)
   const whatIf = createWhatIf(history, queries)
+  let engine: Engine | undefined
   return {
     commands,
     queries,
@@ -69,6 +82,12 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
     stageLogs: logs,
     /** How things stand with the work that waits. */
     queues: () => queue.stats(),
+    verification: createVerification({
+      ...{ store, queue, leases, clock, logger },
+      checkLog: verifying?.checkLog ?? createCheckLog(store, undefined),
+      readModels: { reset: async (names) => verifying?.reset(names), reached: queries.reached },
+      engine: () => engine,
+    }),
     clock,
 
     /** Starts what follows the log and causes the next thing; `ready` resolves once all have caught up. */
@@ -91,12 +110,15 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
         logger,
         checkMs: settings.leaseCheckMs,
       })
-      const running = [dispatcher, timekeeper, subWorkflows, allocator, workerWatch].map((reactor: Reactor) =>
+      const running = [dispatcher, timekeeper, subWorkflows, allocator, workerWatch].map((reactor) =>
         runReactor(reactor, { store, logger, signal: stop.signal }),
       )
+      const acted = () => Math.min(...running.map((one) => one.acted()))
+      engine = { dispatcher, timekeeper, subWorkflows, allocator, acted }
       return {
         ready: Promise.all(running.map(({ ready }) => ready)),
         async stop() {
+          engine = undefined
           timekeeper.stop()
           workerWatch.stop()
           stop.abort()

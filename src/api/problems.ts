@@ -5,6 +5,7 @@ import type { Fault, RejectionCode } from '../domain/rejected.ts'
 import { Rejected } from '../domain/rejected.ts'
 import { StoreUnavailable } from '../ports/event-store.ts'
 import { BadCursor } from '../queries/queries.ts'
+import { VerificationRunning } from '../verification/verify.ts'
 import { isOutOfReach } from './out-of-reach.ts'
 
 const statusOfRejection = {
@@ -51,6 +52,7 @@ const requestProblems = {
   REQUEST_TIMEOUT: 408,
   BODY_TOO_LARGE: 413,
   CONTENT_TYPE_UNSUPPORTED: 415,
+  VERIFICATION_RUNNING: 409,
   HOST_UNKNOWN: 421,
   ORIGIN_REFUSED: 403,
   DOCUMENT_MALFORMED: 422,
@@ -130,6 +132,8 @@ export function answerTo(error: unknown): Answer {
   if (error instanceof Rejected)
     return answer(error.code, statusOfRejection[error.code], error.message, { faults: error.faults })
   if (error instanceof BadCursor) return answer('CURSOR_INVALID', 400, error.message)
+  if (error instanceof VerificationRunning)
+    return answer('VERIFICATION_RUNNING', 409, error.message, { headers: RETRY_SOON })
   if (error instanceof StoreUnavailable) return storeUnavailable(error)
   if (isOutOfReach(error)) {
     const detail = 'the read models are out of reach; runs go on, and the queries over the log still answer'

@@ -9,6 +9,7 @@ import { operationRoutes, type Readiness } from './routes/operations.ts'
 import { poolRoutes } from './routes/pools.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { timeTravelRoutes } from './routes/time-travel.ts'
+import { verificationRoutes } from './routes/verification.ts'
 import { whatIfRoutes } from './routes/what-if.ts'
 import { workerRoutes } from './routes/workers.ts'
 import { workflowRoutes } from './routes/workflows.ts'
@@ -29,6 +30,7 @@ export function routeTable(
   const pools = poolRoutes(app)
   const workers = workerRoutes(app)
   const operations = operationRoutes(app, options)
+  const verification = verificationRoutes(app)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
     ['POST', '/v1/:namespace/workflows/validate', workflows.validate],
@@ -72,6 +74,7 @@ export function routeTable(
     ['GET', '/v1/:namespace/queues', workers.queues],
 
     ['GET', '/v1/admin/projections', operations.projections],
+    ['POST', '/v1/admin/verify', verification.verify],
     ['GET', '/health/live', operations.live],
     ['GET', '/health/ready', operations.ready],
     ['GET', '/metrics', operations.metrics],

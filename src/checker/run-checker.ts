@@ -6,23 +6,30 @@ import { checkSettled } from './settled-checker.ts'
 import { takeOfStage } from './stage-checker.ts'
 import type { Accuse, Expectation } from './violations.ts'
 
-export function checkRun(events: readonly Recorded[], expectation: Expectation, accuse: Accuse): void {
-  const [first, ...rest] = events
-  if (first?.type !== 'ExecutionStarted') {
-    if (first) accuse(first, 6, `the run begins with ${first.type}`)
-    return
+export function createRunChecker(expectation: Expectation, accuse: Accuse) {
+  let run: Run | undefined
+  let before: Recorded | undefined
+  return {
+    take(event: Recorded): void {
+      if (before === undefined) {
+        if (event.type === 'ExecutionStarted') run = begin(event, accuse)
+        else accuse(event, 6, `the run begins with ${event.type}`)
+      } else if (run) {
+        if (event.metadata.commandId !== before.metadata.commandId) checkSettled(run, before)
+        take(run, event)
+      }
+      before = event
+    },
+    end(): void {
+      if (!run || !before) return
+      checkSettled(run, before)
+      if (expectation.healed && !run.ended) accuse(before, 8, 'the run has not ended')
+      checkCancelledInTime(run, before, expectation)
+    },
+    get ended(): boolean {
+      return run?.ended === true
+    },
   }
-  const run = begin(first, accuse)
-  let before: Recorded = first
-  for (const event of rest) {
-    if (event.metadata.commandId !== before.metadata.commandId) checkSettled(run, before)
-    if (run.ended) accuse(event, 7, `${event.type} comes after the end of the run`)
-    else take(run, event)
-    before = event
-  }
-  checkSettled(run, before)
-  if (expectation.healed && !run.ended) accuse(before, 8, 'the run has not ended')
-  checkCancelledInTime(run, before, expectation)
 }
 
 function begin({ data, metadata }: Recorded<'ExecutionStarted'>, accuse: Accuse): Run {

@@ -7,8 +7,8 @@ import { Rejected } from '../domain/rejected.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Context, Handle } from './handle.ts'
 
-/** What a command is about, and the event that made it necessary. */
-export type Cause = { readonly namespace: string; readonly executionId: string; readonly causationId: string }
+/** What a command is about, and the event that made it necessary; a person may have. */
+type Cause = { readonly namespace: string; readonly executionId: string; readonly causationId?: string }
 
 type Without<T> = T extends unknown ? Omit<T, 'at'> : never
 
@@ -17,7 +17,7 @@ export function createAllocation({ handle, clock }: { handle: Handle; clock: Clo
   const contextOf = ({ namespace, executionId, causationId }: Cause): Context => ({
     namespace,
     correlationId: executionId,
-    causationId,
+    ...(causationId === undefined ? {} : { causationId }),
     actor: 'system:allocator',
     at: new Date(clock.now()).toISOString(),
   })

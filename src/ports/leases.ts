@@ -1,3 +1,6 @@
+/** `revoked`: its holder was asked to stop. */
+type HeldLease = { readonly key: string; readonly owner: string; readonly revoked: boolean }
+
 /**
  * Who may run an attempt right now, and which workers are there. Keys are `execution:stage:attempt` and `worker:id`; times are
  * monotonic milliseconds of the store.
@@ -16,6 +19,8 @@ export interface Leases {
   revoke(key: string): Promise<void>
   /** Those of `keys` that nobody holds. Rejects while the store is unreachable: leases then wait and never expire. */
   unheld(keys: readonly string[]): Promise<readonly string[]>
+  /** Every lease that somebody holds. Rejects as `unheld` does. */
+  held(): Promise<readonly HeldLease[]>
   close(): Promise<void>
 }
 

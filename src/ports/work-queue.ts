@@ -44,6 +44,8 @@ export interface WorkQueue {
    * What `handle` rejects comes again, up to 3 deliveries, and then goes to the dead letters.
    */
   consume(queues: readonly string[], options: ConsumerOptions, handle: (work: Work) => Promise<void>): Consumer
+  /** Those of the ids of work that neither wait nor run, be it that they were never published, are done, or are dead letters. */
+  lacking(ids: readonly string[]): Promise<readonly string[]>
   /** Every route that had work or whose queue is served, by queue and labels. */
   stats(): Promise<readonly RouteStats[]>
   deadLetters(): Promise<readonly { work: Work; reason: string }[]>

@@ -225,7 +225,7 @@ export interface Queries {
   /** Position of the last event of the log, -1 of an empty one. */
   head(): Promise<number>
   /** Resolves true once the named projections, or else all, have reached `position`; false when `waitMs` ran out first. */
-  reached(position: number, waitMs: number, names?: readonly ProjectionName[]): Promise<boolean>
+  reached(position: number, waitMs: number, names?: readonly string[]): Promise<boolean>
 }
 
 /** The cursor was not one that a page answered. */

@@ -39,6 +39,10 @@ export class Allocations {
     return this.#pools.get(stream)!
   }
 
+  streams(): readonly string[] {
+    return [...this.#pools.keys()]
+  }
+
   /** Puts a request into its line, unless it holds what it asked for or its run is paused. */
   enqueue(asking: Asking): void {
     const pool = this.poolOf(asking)

@@ -1,7 +1,8 @@
 import type { Allocation } from '../commands/allocation.ts'
-import type { Blocker } from '../domain/execution/events.ts'
-import type { Json } from '../domain/message.ts'
+import type { Blocker, ExecutionEvent } from '../domain/execution/events.ts'
+import type { Json, RecordedEvent } from '../domain/message.ts'
 import { type Amounts, minus, NOTHING, plus, shortOf } from '../domain/pool/amounts.ts'
+import type { Held, Holder } from '../domain/pool/events.ts'
 import { holderKey } from '../domain/pool/holders.ts'
 import type { Clock } from '../ports/clock.ts'
 import { Allocations, type SeenEvent } from './allocations.ts'
@@ -13,12 +14,23 @@ const MOST_BLOCKERS = 5
 /** How many grants are asked for before what they lead to is looked at. */
 const GRANTED_TOGETHER = 256
 
+export type Allocator = Reactor & {
+  /** Whether it knows of an attempt, or a run, that has asked and has not ended. */
+  knows(holder: Holder): boolean
+  /** Streams of the pools and groups that it knows. */
+  streams(): readonly string[]
+  /** Takes up who asks and was lost sight of. */
+  takeUp(event: RecordedEvent<ExecutionEvent>): Promise<void>
+  /** Has a pool take back what its holder does not use any more. */
+  giveBack(stream: string, held: Pick<Held, 'holder' | 'fence'>): Promise<void>
+}
+
 /**
  * Log → pools and groups, and back: it has them grant what fits to whom it is due, tells those who asked, takes back what is not
  * used any more, and says why who waits does. A pool decides by itself whether it has as much, so two allocators at once are
  * harmless.
  */
-export function createAllocator({ tellPool, tellExecution }: Allocation, clock: Pick<Clock, 'now'>): Reactor {
+export function createAllocator({ tellPool, tellExecution }: Allocation, clock: Pick<Clock, 'now'>): Allocator {
   const seen = new Allocations()
   /** What pools were asked to grant and have not been read to have granted. */
   const requested = new Map<PoolSeen, Map<string, Amounts>>()
@@ -212,6 +224,17 @@ export function createAllocator({ tellPool, tellExecution }: Allocation, clock: 
     prefixes: ['execution-', 'pool-', 'group-'],
     apply: (event) => apply(event as SeenEvent),
     act,
+    knows: (holder) => seen.find(holder, holderKey(holder)) !== undefined,
+    streams: () => seen.streams(),
+    takeUp(event) {
+      apply(event)
+      return act(true)
+    },
+    async giveBack(stream, { holder, fence }) {
+      const { namespace } = seen.poolOf({ stream })
+      const cause = { namespace, executionId: holder.executionId }
+      await tellPool(stream, { type: 'ReleaseCapacity', holder, fence }, cause)
+    },
     dump: () => seen.dump() as unknown as Json,
     restore: (state) => seen.restore(state as unknown as Dump),
   }

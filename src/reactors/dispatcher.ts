@@ -1,4 +1,4 @@
-import type { ExecutionEvent } from '../domain/execution/events.ts'
+import type { ExecutionEvent, ExecutionEventOf } from '../domain/execution/events.ts'
 import { executionStream } from '../domain/execution/events.ts'
 import { isForWorkers, type Work, workFor, workId } from '../domain/execution/work.ts'
 import { type Json, parseStream, type RecordedEvent } from '../domain/message.ts'
@@ -11,11 +11,18 @@ import type { Reactor } from './reactor.ts'
 /** An attempt that has been scheduled and has not ended: where in its stream it was scheduled. */
 type OpenAttempt = { readonly attempt: number; readonly revision: number }
 
+export type Dispatcher = Reactor & {
+  /** The attempt that it takes to be under way of a stage. */
+  openAttempt(executionId: string, stage: string): number | undefined
+  /** Takes up an attempt that it has lost sight of, or whose work the queue has: publishes it again. */
+  takeUp(scheduled: RecordedEvent<ExecutionEventOf<'StageScheduled'>>): Promise<void>
+}
+
 /**
  * Log → work queue, and log → leases to be given up. Its fold is the open attempts by run and stage, from which a
  * queue that is empty after a restart is filled again.
  */
-export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; leases: Leases }): Reactor {
+export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; leases: Leases }): Dispatcher {
   const { store, queue, leases } = ports
   let open = new Map<string, Map<string, OpenAttempt>>()
   let work: Work[] = []
@@ -119,6 +126,12 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     prefixes: ['execution-'],
     apply: (event) => apply(event as RecordedEvent<ExecutionEvent>),
     act,
+    openAttempt: (executionId, stage) => open.get(executionId)?.get(stage)?.attempt,
+    async takeUp(event) {
+      const { stage, attempt } = event.data
+      stagesOf(parseStream(event.stream).id).set(stage, { attempt, revision: event.revision })
+      await queue.publish(workFor(event))
+    },
     dump: () =>
       [...open].filter(([, stages]) => stages.size > 0).map(([id, stages]): Json => [id, [...stages] as Json]),
     restore(state) {

@@ -28,6 +28,23 @@ export type RunReactor = {
   readonly signal: AbortSignal
 }
 
+export type RunningReactor = {
+  readonly ready: Promise<void>
+  readonly stopped: Promise<void>
+  /** The position up to which it has done what the log makes it do. */
+  acted(): number
+}
+
+/** How far the fold is, how far its newest snapshot and how many entries that has, and one that is being written. */
+type Progress = {
+  position: number
+  snapshotAt: number
+  snapshotSize: number
+  acted: number
+  caughtUp: boolean
+  writing?: Promise<void> | undefined
+}
+
 const SNAPSHOT_EVERY = 50_000
 /** A large fold is written down less often, so that what that costs an event stays the same; but replaying has to end, too. */
 const SNAPSHOT_SELDOM = 4
@@ -37,23 +54,15 @@ const RETRY_MS = 500
  * Runs a reactor until `signal` aborts, then snapshots it. A failure of the store or of `act` is logged and the
  * reactor goes on from where its fold stands. Resolves `ready` once it has caught up.
  */
-export function runReactor(reactor: Reactor, options: RunReactor): { ready: Promise<void>; stopped: Promise<void> } {
+export function runReactor(reactor: Reactor, options: RunReactor): RunningReactor {
   const ready = Promise.withResolvers<void>()
-  return { ready: ready.promise, stopped: follow(reactor, options, ready.resolve) }
+  const progress: Progress = { position: START, snapshotAt: START, snapshotSize: 0, acted: START, caughtUp: false }
+  const stopped = follow(reactor, options, progress, ready.resolve)
+  return { ready: ready.promise, stopped, acted: () => progress.acted }
 }
 
-/** How far the fold is, how far its newest snapshot and how many entries that has, and one that is being written. */
-type Progress = {
-  position: number
-  snapshotAt: number
-  snapshotSize: number
-  caughtUp: boolean
-  writing?: Promise<void> | undefined
-}
-
-async function follow(reactor: Reactor, options: RunReactor, ready: () => void): Promise<void> {
+async function follow(reactor: Reactor, options: RunReactor, progress: Progress, ready: () => void): Promise<void> {
   const { store, logger, signal } = options
-  const progress: Progress = { position: START, snapshotAt: START, snapshotSize: 0, caughtUp: false }
   let restored = false
   while (!signal.aborted) {
     try {
@@ -81,12 +90,16 @@ async function catchUp(
   ready: () => void,
 ): Promise<void> {
   // What `act` did not get done before a failure is still in the fold: it acts on that first.
-  if (progress.caughtUp) await reactor.act(true)
+  if (progress.caughtUp) {
+    await reactor.act(true)
+    progress.acted = progress.position
+  }
   for await (const batch of store.subscribe({ after: progress.position, prefixes: reactor.prefixes, signal })) {
     for (const event of batch.events) reactor.apply(upcast(event))
     progress.position = batch.position
     progress.caughtUp ||= batch.caughtUp
     await reactor.act(progress.caughtUp)
+    if (progress.caughtUp) progress.acted = batch.position
     if (progress.caughtUp) ready()
     const every = Math.min(Math.max(progress.snapshotSize / 2, snapshotEvery), SNAPSHOT_SELDOM * snapshotEvery)
     if (!progress.writing && batch.position - progress.snapshotAt >= every)

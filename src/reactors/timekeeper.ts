@@ -21,6 +21,14 @@ const AGAIN_AFTER_MS = 1_000
 const LONGEST_WAIT_MS = 60_000
 const FIRED_TOGETHER = 500
 
+export type Timekeeper = Reactor & {
+  /** The timer that is set under a key. */
+  timer(key: string): Timer | undefined
+  /** Sets a timer that it has lost sight of. */
+  takeUp(timer: Timer): void
+  stop(): void
+}
+
 /**
  * Follows the log, keeps the pending timers, and issues the command of each when it is due. It also looks for attempts
  * whose lease nobody holds any more, and has them taken for lost.
@@ -31,7 +39,7 @@ export function createTimekeeper(options: {
   clock: Clock
   logger: Logger
   leaseCheckMs: number
-}): Reactor & { stop(): void } {
+}): Timekeeper {
   const { issue, leases, clock, logger, leaseCheckMs } = options
   const timers = new TimerHeap()
   /** Those of attempts that a worker holds a lease on: few among many timers, and looked at often. */
@@ -121,6 +129,11 @@ export function createTimekeeper(options: {
       arm()
       if (cancelCheck === undefined) await checkLeases()
     },
+    timer: (key) => timers.get(key),
+    takeUp(timer) {
+      timers.set(timer)
+      arm()
+    },
     dump: () => [...timers.values()] as unknown as Json,
     restore(state) {
       for (const timer of state as unknown as Timer[]) set(timer)
@@ -139,7 +152,8 @@ const isLeased = (timer: Timer): timer is LeasedTimer => timer.does.kind === 'ti
 
 const leaseOf = ({ executionId, does }: LeasedTimer): string => leaseKey(executionId, does.stage, does.attempt)
 
-function commandOf({ does }: Timer, at: string): ExecutionCommand {
+/** What a timer has the aggregate decide when it is due. */
+export function commandOf({ does }: Timer, at: string): ExecutionCommand {
   switch (does.kind) {
     case 'time-out-execution':
       return { type: 'TimeOutExecution', at }

@@ -28,6 +28,19 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
     }
     afterEach(() => close())
 
+    it('tells what it lacks: what was never published, and what is done', async () => {
+      const [waits, runs, done] = [someWork({ queue: 'other' }), someWork(), someWork()]
+      await queue.publish([waits, runs, done])
+      const { taken, handle, finish, finishAll } = held()
+      const consumer = queue.consume(['default'], { concurrency: 10 }, handle)
+      await vi.waitFor(() => expect(taken).toHaveLength(2))
+      finish.get(done.id)!()
+      const ids = [waits.id, runs.id, done.id, 'never:1:0']
+      await vi.waitFor(async () => expect(await queue.lacking(ids)).toEqual([done.id, 'never:1:0']))
+      finishAll()
+      await consumer.close()
+    })
+
     it('hands work over whole, whether it was published before or after', async () => {
       const [early, late] = [someWork(), someWork({ input: { deep: [{ a: null }], text: 'ü' } })]
       await queue.publish([early])

@@ -126,6 +126,9 @@ export function createMemoryQueue(clock: Pick<Clock, 'monotonicMs'>): WorkQueue 
         },
       }
     },
+    async lacking(ids) {
+      return ids.filter((id) => !known.has(id))
+    },
     async stats() {
       const nowMs = clock.monotonicMs()
       return [...routes.values()].sort(byName).map((route) => statsOf(route, takers, nowMs))

@@ -21,7 +21,7 @@ export const SUB_WORKFLOW = 'workflow'
 export const isForWorkers = ({ waitsFor, handler }: ExecutionEventOf<'StageScheduled'>['data']): boolean =>
   waitsFor === undefined && handler !== SUB_WORKFLOW
 
-/** An event causes one work at most. */
+/** Of the work that the event at this place causes. */
 export const workId = (stream: string, revision: number): string => `${stream}:${revision}:0`
 
 /** The work that an event causes: an attempt for a worker, or none. */
