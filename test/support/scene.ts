@@ -13,6 +13,7 @@ import { obstacle } from './skip.ts'
 export const HEALED_WITHIN_MS = 60_000
 /** Short, so that a process that is stopped for a little longer has lost its leases. */
 export const LEASE_MS = 1_000
+const OUT_OF_REACH = 'the read models are out of reach'
 const FLAGS = [
   ...['--lease-ms', String(LEASE_MS), '--heartbeat-ms', '100'],
   ...['--handlers', join(import.meta.dirname, '../../bench/noop.ts')],
@@ -85,16 +86,16 @@ export class Scene {
     return program?.kill(signal)
   }
 
-  /** Resolves once at most `most` runs are open and the read models have caught up; answers those that stay open too long. */
+  /** Resolves once at most `most` runs are open and the read models have caught up; answers what keeps it from that too long. */
   async settled(most: number): Promise<readonly string[]> {
     const { url } = await this.running()
-    let open = await openRuns(url)
-    for (const deadline = Date.now() + HEALED_WITHIN_MS; open.length > most && Date.now() < deadline; ) {
+    for (const deadline = Date.now() + HEALED_WITHIN_MS; ; await delay(100)) {
+      const late = await lateReadModels(url)
+      const open = late.length > 0 ? [] : await openRuns(url)
+      if (late.length === 0 && open.length <= most) return []
+      if (Date.now() > deadline) return [...late, ...open]
       await this.load.answerAll(url)
-      await delay(100)
-      open = await openRuns(url)
     }
-    return open.length > most ? open : []
   }
 
   /** No more faults: work goes on, everything comes to its end, and then the program is asked to stop. Answers what is stuck. */
@@ -116,17 +117,24 @@ export async function expectDrained(program: Program, scene: Scene): Promise<voi
   if (ended?.code !== 0) throw new Error(`SIGTERM ended it with ${JSON.stringify(ended)}: ${program.stderr()}`)
 }
 
-/** Runs that have not ended, as the read models have it once they have caught up; a lag counts as a run, too. */
+/** Undefined where the read models are out of reach. */
+async function itemsAt<T>(url: string): Promise<readonly T[] | undefined> {
+  const response = await fetch(url)
+  return response.ok ? ((await response.json()) as { items: T[] }).items : undefined
+}
+
+async function lateReadModels(url: string): Promise<readonly string[]> {
+  const projections = await itemsAt<{ name: string; lagEvents: number }>(`${url}/v1/admin/projections`)
+  if (projections === undefined) return [OUT_OF_REACH]
+  return projections.filter(({ lagEvents }) => lagEvents > 0).map(({ name }) => `projection ${name}`)
+}
+
+/** Runs that have not ended, as the read models have it. */
 async function openRuns(url: string): Promise<readonly string[]> {
-  const read = async <T>(path: string) => ((await (await fetch(`${url}${path}`)).json()) as { items: T[] }).items
-  const lagging = (await read<{ name: string; lagEvents: number }>('/v1/admin/projections'))
-    .filter(({ lagEvents }) => lagEvents > 0)
-    .map(({ name }) => `projection ${name}`)
-  if (lagging.length > 0) return lagging
   const pages = ['running', 'cancelling'].map((status) =>
-    read<{ id: string }>(`/v1/default/executions?limit=200&status=${status}`),
+    itemsAt<{ id: string }>(`${url}/v1/default/executions?limit=200&status=${status}`),
   )
-  return (await Promise.all(pages)).flat().map(({ id }) => id)
+  return (await Promise.all(pages)).flatMap((page) => page?.map(({ id }) => id) ?? [OUT_OF_REACH])
 }
 
 async function describe(url: string, run: string): Promise<string> {
