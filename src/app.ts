@@ -3,8 +3,10 @@ import { createIssue, createStageReports } from './commands/advance-execution.ts
 import { createClassifyFailure } from './commands/classify-failure.ts'
 import { createControlExecution } from './commands/control-execution.ts'
 import { createHandle } from './commands/handle.ts'
+import { createScheduleCommands } from './commands/manage-schedules.ts'
 import { createWorkflowCommands } from './commands/register-workflow.ts'
 import { createRestoreExecution } from './commands/restore-execution.ts'
+import { createScheduledRuns } from './commands/scheduled-runs.ts'
 import { createStartExecution } from './commands/start-execution.ts'
 import { createSubWorkflows } from './commands/sub-workflows.ts'
 import type { Clock } from './ports/clock.ts'
@@ -20,6 +22,7 @@ import type { Queries } from './queries/queries.ts'
 import { createWhatIf } from './queries/what-if.ts'
 import { createDispatcher } from './reactors/dispatcher.ts'
 import { type Reactor, runReactor } from './reactors/reactor.ts'
+import { createScheduler } from './reactors/scheduler.ts'
 import { createSubWorkflowReactor } from './reactors/sub-workflows.ts'
 import { createTimekeeper } from './reactors/timekeeper.ts'
 import { startWorker, type WorkerOptions } from './workers/worker.ts'
@@ -49,6 +52,7 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
     restoreExecution: createRestoreExecution({ handle, store }),
     control: createControlExecution({ handle, store }),
     classifyFailure: createClassifyFailure(handle),
+    schedules: createScheduleCommands(handle),
   }
 
   const history = createHistory(store)
@@ -74,13 +78,15 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
         leaseCheckMs: settings.leaseCheckMs,
       })
       const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
-      const running = [dispatcher, timekeeper, subWorkflows].map((reactor: Reactor) =>
+      const scheduler = createScheduler({ commands: createScheduledRuns({ handle, clock }), clock, logger })
+      const running = [dispatcher, timekeeper, subWorkflows, scheduler].map((reactor: Reactor) =>
         runReactor(reactor, { store, logger, signal: stop.signal }),
       )
       return {
         ready: Promise.all(running.map(({ ready }) => ready)),
         async stop() {
           timekeeper.stop()
+          scheduler.stop()
           stop.abort()
           await Promise.all(running.map(({ stopped }) => stopped))
         },

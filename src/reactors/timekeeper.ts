@@ -33,7 +33,7 @@ export function createTimekeeper(options: {
   leaseCheckMs: number
 }): Reactor & { stop(): void } {
   const { issue, leases, clock, logger, leaseCheckMs } = options
-  const timers = new TimerHeap()
+  const timers = new TimerHeap<Timer>()
   let stopped = false
   let armed: { dueMs: number; cancel(): void } | undefined
   let cancelCheck: (() => void) | undefined

@@ -2,7 +2,12 @@ import type { Json } from '../message.ts'
 import type { CompiledStage, CompiledWorkflow } from '../workflow/definition.ts'
 
 /** What made a run start. */
-type RunTrigger = { readonly kind: 'api' | 'schedule' | 'webhook' | 'workflow' | 'restore'; readonly by: string }
+type RunTrigger = {
+  readonly kind: 'api' | 'schedule' | 'webhook' | 'workflow' | 'restore'
+  readonly by: string
+  /** The time of its schedule that the run is for, ISO 8601, which a run restored from it is for as well. */
+  readonly nominalAt?: string
+}
 
 /** The stage of another run that this run does the work of. `depth` is 1 for the child of a run that nobody waits for. */
 export type ParentStage = {

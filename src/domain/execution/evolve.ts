@@ -43,7 +43,14 @@ export function evolve(state: Execution, event: ExecutionEvent): Execution {
 
 function started(data: DataOf<'ExecutionStarted'>): OpenExecution {
   const { definition, trigger, restoredFrom: _, parent, timeoutAt, ...rest } = data
-  const run = { ...rest, definition, graph: graphOf(definition), startedBy: trigger.by, parent }
+  const run = {
+    ...rest,
+    definition,
+    graph: graphOf(definition),
+    startedBy: trigger.by,
+    nominalAt: trigger.nominalAt,
+    parent,
+  }
   return {
     status: 'running',
     run,
