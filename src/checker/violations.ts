@@ -2,7 +2,9 @@
 // what it needs of triggers and attempts it works out again, so that a mistake there is not made here as well.
 import type { ExecutionEvent } from '../domain/execution/events.ts'
 import type { RecordedEvent } from '../domain/message.ts'
+import type { ScheduleEvent } from '../domain/schedule/events.ts'
 import { checkRun } from './run-checker.ts'
+import { checkSchedule, checkScheduledRuns } from './schedule-checker.ts'
 
 export type Expectation = {
   /** Faults have stopped and there was time to recover: every run has ended. */
@@ -26,10 +28,12 @@ export function violations(events: readonly RecordedEvent[], expectation: Expect
   checkPositions(events, accuse)
   checkIds(events, accuse)
   checkCauses(events, accuse)
+  checkScheduledRuns(events, accuse)
   for (const [stream, ofStream] of streamsOf(events)) {
     checkRevisions(stream, ofStream, accuse)
     checkCommands(ofStream, accuse)
     if (stream.startsWith('execution-')) checkRun(ofStream as RecordedEvent<ExecutionEvent>[], expectation, accuse)
+    if (stream.startsWith('schedule-')) checkSchedule(ofStream as RecordedEvent<ScheduleEvent>[], accuse)
   }
   return lines
 }

@@ -4,6 +4,7 @@ import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
 import { createIssue, createStageReports } from '../../src/commands/advance-execution.ts'
 import { createHandle } from '../../src/commands/handle.ts'
 import { newId } from '../../src/commands/new-id.ts'
+import { createScheduledRuns } from '../../src/commands/scheduled-runs.ts'
 import { createSubWorkflows } from '../../src/commands/sub-workflows.ts'
 import type { ExecutionCommand, StartExecution } from '../../src/domain/execution/commands.ts'
 import { executionDecider } from '../../src/domain/execution/decide.ts'
@@ -15,6 +16,7 @@ import type { Handler, StageContext } from '../../src/ports/handler.ts'
 import type { StageLogs } from '../../src/ports/stage-logs.ts'
 import { createDispatcher } from '../../src/reactors/dispatcher.ts'
 import { runReactor } from '../../src/reactors/reactor.ts'
+import { createScheduler } from '../../src/reactors/scheduler.ts'
 import { createSubWorkflowReactor } from '../../src/reactors/sub-workflows.ts'
 import { createTimekeeper } from '../../src/reactors/timekeeper.ts'
 import { type StageWorker, startWorker } from '../../src/workers/worker.ts'
@@ -38,9 +40,9 @@ export type Engine = Awaited<ReturnType<typeof startEngine>>
 /** Engine and worker over a real log, with a clock of the test's own; what is in memory ends with `kill`, as in a crash. */
 export async function startEngine(
   store: EventStore,
-  options: { handlers?: readonly Handler[]; snapshotEvery?: number } = {},
+  options: { handlers?: readonly Handler[]; snapshotEvery?: number; clock?: ManualClock; schedulers?: number } = {},
 ) {
-  const clock = new ManualClock()
+  const clock = options.clock ?? new ManualClock()
   const queue = createMemoryQueue()
   const leases = createMemoryLeases(clock)
   const handle = createHandle(store)
@@ -50,7 +52,10 @@ export async function startEngine(
   const timekeeper = createTimekeeper({ issue, leases, clock, logger: silent, leaseCheckMs: 1_000 })
   const snapshot = options.snapshotEvery === undefined ? {} : { snapshotEvery: options.snapshotEvery }
   const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
-  const running = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows].map((reactor) =>
+  const schedulers = Array.from({ length: options.schedulers ?? 1 }, () =>
+    createScheduler({ commands: createScheduledRuns({ handle: createHandle(store), clock }), clock, logger: silent }),
+  )
+  const running = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows, ...schedulers].map((reactor) =>
     runReactor(reactor, { store, logger: silent, signal: stop.signal, ...snapshot }),
   )
   await Promise.all(running.map(({ ready }) => ready))
@@ -101,6 +106,7 @@ export async function startEngine(
     /** Ends like a process that is killed: nothing is handed over, nothing is written down. */
     async kill(): Promise<void> {
       timekeeper.stop()
+      for (const scheduler of schedulers) scheduler.stop()
       stop.abort()
       await queue.close()
     },
@@ -108,6 +114,7 @@ export async function startEngine(
       clock.advance(0)
       await worker?.drain(0)
       timekeeper.stop()
+      for (const scheduler of schedulers) scheduler.stop()
       stop.abort()
       await Promise.all(running.map(({ stopped }) => stopped))
       await queue.close()

@@ -10,7 +10,7 @@ const MAX_TOGETHER = 100
 export function fireDue(draft: Draft): void {
   const { status, spec } = draft.state
   if (status !== 'active') return
-  catchUp(draft, draft.atMs - LATE_MS - spec.jitterMs)
+  catchUp(draft, draft.atMs - spec.jitterMs - LATE_MS - 1)
   for (let decided = 0; decided < MAX_TOGETHER; decided++) {
     const next = draft.next()
     if (next === undefined || draft.dueOf(next) > draft.atMs) break
