@@ -19,7 +19,7 @@ export type ProjectorOptions = {
 /** A projection on its way; one that met an event it cannot take stays where it is. */
 type Follower = { readonly projection: Projection; position: number; failed: boolean }
 
-const PREFIXES = ['execution-', 'workflow-']
+const PREFIXES = ['execution-', 'workflow-', 'schedule-']
 const BACKOFF_MS = { first: 50, most: 5_000 }
 /** After having caught up: lets a few events gather, which costs a reader this much and saves many small transactions. */
 const REST_MS = 5

@@ -9,6 +9,7 @@ import { countFailures } from './failures.ts'
 import { listProjections } from './projections.ts'
 import type { Queries } from './queries.ts'
 import { createReached } from './reached.ts'
+import { findSchedule, listSchedules, upcomingTimes } from './schedules.ts'
 import { listWorkflowVersions } from './workflow-versions.ts'
 import { findWorkflow, listWorkflows } from './workflows.ts'
 
@@ -44,6 +45,9 @@ export function createQueries(options: {
     advice: (namespace, name, over) => findAdvice(orm.em.fork(), pool, namespace, name, over),
     execution: (namespace, id) => findExecution(pool, namespace, id),
     executions: (namespace, filter, page) => listExecutions(orm.em.fork(), namespace, filter, page),
+    schedules: (namespace, filter, page) => listSchedules(pool, namespace, filter, page),
+    schedule: (namespace, name) => findSchedule(pool, namespace, name),
+    upcomingTimes: (namespace, name, count) => upcomingTimes(pool, namespace, name, count),
     failures: (namespace, question) => countFailures(pool, namespace, question),
     projections: async () => listProjections(orm.em.fork(), await head()),
     head,

@@ -228,6 +228,7 @@ test('projections say where they are and why one stopped', async () => {
   expect(await it.queries.projections()).toEqual([
     { name: 'events', version: 1, ...calm },
     { name: 'executions', version: 2, ...calm },
+    { name: 'schedules', version: 1, ...calm },
     { name: 'workflows', version: 1, ...calm },
   ])
   it.log.record('workflow-default.a', [{ type: 'WorkflowVanished', data: {} }])

@@ -21,7 +21,7 @@ async function open(options: Parameters<typeof startEngine>[1] & { at?: string; 
   const { at = '2026-01-02T03:00:00.000Z', held = false, ...rest } = options
   const work = workHandler(held)
   const clock = rest.clock ?? new ManualClock(at)
-  const engine = await startEngine(store, { handlers: [work.handler], ...rest, clock })
+  const engine = await startEngine(store, { handlers: [work.handler], schedulers: 1, ...rest, clock })
   onTestFinished(() => engine.kill())
   return { engine, work, clock, ...scheduling(engine, store) }
 }
@@ -331,7 +331,7 @@ describe('the schedules of a workflow', () => {
     const { engine, clock } = await open({ at: '2026-01-02T03:01:00.000Z' })
     await afterMs(clock, 1)
     expect(await store.head()).toBe(3)
-    await engine.kill()
+    await engine.stop()
   })
 })
 

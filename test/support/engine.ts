@@ -52,7 +52,7 @@ export async function startEngine(
   const timekeeper = createTimekeeper({ issue, leases, clock, logger: silent, leaseCheckMs: 1_000 })
   const snapshot = options.snapshotEvery === undefined ? {} : { snapshotEvery: options.snapshotEvery }
   const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
-  const schedulers = Array.from({ length: options.schedulers ?? 1 }, () =>
+  const schedulers = Array.from({ length: options.schedulers ?? 0 }, () =>
     createScheduler({ commands: createScheduledRuns({ handle: createHandle(store), clock }), clock, logger: silent }),
   )
   const running = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows, ...schedulers].map((reactor) =>
