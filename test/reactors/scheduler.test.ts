@@ -2,11 +2,11 @@ import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { scheduledRunIdFor } from '../../src/commands/fingerprint.ts'
 import { createHandle } from '../../src/commands/handle.ts'
 import { createScheduledRuns } from '../../src/commands/scheduled-runs.ts'
-import type { EventStore } from '../../src/ports/event-store.ts'
+import { type EventStore, StoreUnavailable } from '../../src/ports/event-store.ts'
 import { startEngine } from '../support/engine.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { holds, scheduling, workHandler } from '../support/scheduling.ts'
-import { freshStore } from '../support/stores.ts'
+import { allEvents, holds, scheduling, workHandler } from '../support/scheduling.ts'
+import { appending, freshStore } from '../support/stores.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 3_600_000
@@ -193,6 +193,26 @@ describe('a crash', () => {
     await holds(store)
   })
 
+  it('and a snapshot between the decision and the start of the run: it starts', async () => {
+    const work = workHandler()
+    const down = appending(store, (stream, ...rest) => {
+      if (stream.startsWith('execution-')) throw new StoreUnavailable('the disk is full', true)
+      return store.append(stream, ...rest)
+    })
+    const clock = new ManualClock('2026-01-02T03:00:00.000Z')
+    const before = await startEngine(down, { schedulers: 1, clock })
+    const that = scheduling(before, store)
+    await that.register()
+    await that.define()
+    clock.advance(15 * MINUTE_MS)
+    await that.tells(['fired 03:15'])
+    await before.stop()
+    const { engine, tells } = await open({ clock, handlers: [work.handler] })
+    await tells(['fired 03:15', 'completed 03:15'])
+    await engine.stop()
+    await holds(store)
+  })
+
   it('or a stop, and what is in a snapshot goes on', async () => {
     const before = await open({ held: true, snapshotEvery: 1 })
     await before.register({ schedules: { hourly: { cron: '@hourly' } } })
@@ -297,12 +317,7 @@ describe('the schedules of a workflow', () => {
   it('are what its newest version says', async () => {
     const { engine, clock, ...it } = await open()
     await it.register({ schedules: { often: quarters, daily: { cron: '@daily' } } })
-    clock.advance(0)
-    await it.tells([], 'release.often')
-    await vi.waitFor(async () => {
-      await afterMs(clock, 1)
-      expect(await store.head()).toBe(2)
-    })
+    await vi.waitFor(async () => expect(await store.head()).toBe(2))
     clock.advance(15 * MINUTE_MS)
     await it.tells(['fired 03:15', 'completed 03:15'], 'release.often')
     await it.register({ schedules: { often: { cron: '*/30 * * * *' } } })
@@ -325,12 +340,14 @@ describe('the schedules of a workflow', () => {
   it('stay as they are when nothing about them changes, also over a restart', async () => {
     const before = await open()
     await before.register({ schedules: { often: quarters, every: { every: '10m' } } })
-    await vi.waitFor(async () => expect(await store.head()).toBe(2))
+    const defined = async () => (await allEvents(store)).filter(({ stream }) => stream.startsWith('schedule-')).length
+    await vi.waitFor(async () => expect(await defined()).toBe(2))
     await before.register({ description: 'other', schedules: { often: quarters, every: { every: '10m' } } })
     await before.engine.kill()
-    const { engine, clock } = await open({ at: '2026-01-02T03:01:00.000Z' })
-    await afterMs(clock, 1)
-    expect(await store.head()).toBe(3)
+    const { engine, clock, tells } = await open({ at: '2026-01-02T03:14:00.000Z' })
+    clock.advance(MINUTE_MS)
+    await tells(['fired 03:15', 'completed 03:15'], 'release.often')
+    expect(await before.told('release.every')).toEqual(['fired 03:10', 'completed 03:10'])
     await engine.stop()
   })
 })
