@@ -8,10 +8,10 @@ export type Timing =
   | { readonly kind: 'at'; readonly at: string }
 
 /** What happens at a nominal time at which runs of the schedule have not ended. */
-export type Overlap = 'skip' | 'queue' | 'cancel-running' | 'allow'
+type Overlap = 'skip' | 'queue' | 'cancel-running' | 'allow'
 
 /** Which of the nominal times that nobody was there for are made up for: the newest, as many as `catchUp.max`, or none. */
-export type Misfire = 'once' | 'all' | 'none'
+type Misfire = 'once' | 'all' | 'none'
 
 /** A schedule with every default filled in. */
 export type ScheduleSpec = {
