@@ -9,6 +9,7 @@ import { hashReadModels, resetReadModels } from '../../src/projections/read-mode
 import { startProjector } from '../../src/projections/start.ts'
 import { createReached } from '../../src/queries/reached.ts'
 import { silent, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
+import { randomSchedules } from '../support/random-schedules.ts'
 import { type RecordedLog, recordedLog, until } from '../support/recorded-log.ts'
 import { anyRun, begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
 
@@ -45,14 +46,16 @@ async function hashesOf(log: RecordedLog) {
   return await hashReadModels(whole.pool)
 }
 
-/** Runs of every kind, their events mixed but in order for each, with revisions and retirements of workflows between. */
+/** Runs of every kind, their events mixed but in order for each, with what workflows and schedules do between. */
 function mixedLog(runs: number, log = recordedLog()): RecordedLog {
   const under = Array.from({ length: runs }, () => anyRun()).map(({ stream, events }) => ({
     stream,
     rest: [...events],
   }))
+  const schedule = randomSchedules(log)
   let version = 0
   while (under.length > 0) {
+    schedule()
     const at = randomInt(under.length)
     const { stream, rest } = under[at]!
     log.record(stream, rest.splice(0, randomInt(1, 4)) as DomainEvent[])

@@ -1,14 +1,13 @@
-import { randomInt } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { scheduleDecider } from '../../src/commands/schedule-decider.ts'
-import type { ScheduleCommand } from '../../src/domain/schedule/commands.ts'
 import { scheduleStream } from '../../src/domain/schedule/events.ts'
-import type { KnownSchedule, ScheduleState } from '../../src/domain/schedule/state.ts'
+import type { ScheduleState } from '../../src/domain/schedule/state.ts'
 import { hashReadModels } from '../../src/projections/read-models.ts'
 import { startProjector } from '../../src/projections/start.ts'
 import { createQueries } from '../../src/queries/create-queries.ts'
 import { BadCursor } from '../../src/queries/queries.ts'
 import { silent, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
+import { randomSchedules, recordedSchedules } from '../support/random-schedules.ts'
 import { type RecordedLog, recordedLog } from '../support/recorded-log.ts'
 import { backfill, define, on, pause, remove, resume, spec, tick } from '../support/schedules.ts'
 
@@ -36,30 +35,9 @@ async function project(log: RecordedLog, batchSize = 1_000) {
   }
 }
 
-/** Schedules by name, which take commands and put what is decided into the log. */
-function schedules(log: RecordedLog) {
-  const states = new Map<string, ScheduleState>()
-  const take = (name: string, ...commands: readonly ScheduleCommand[]): KnownSchedule => {
-    let state = states.get(name) ?? scheduleDecider.initialState
-    for (const command of commands) {
-      const named = command.type === 'DefineSchedule' ? { ...command, name } : command
-      const events = scheduleDecider.decide(named, state)
-      log.record(scheduleStream('default', name), events, { at: command.at })
-      state = events.reduce(scheduleDecider.evolve, state)
-    }
-    states.set(name, state)
-    return state as KnownSchedule
-  }
-  const end = (name: string, at: string, outcome: 'completed' | 'failed' = 'completed') => {
-    const { open } = take(name)
-    for (const { executionId } of open) take(name, { type: 'RecordRunEnd', executionId, outcome, at: on(at) })
-  }
-  return { take, end, states }
-}
-
 test('a schedule shows what runs, what waits and what has been', async () => {
   const log = recordedLog()
-  const { take, end } = schedules(log)
+  const { take, end } = recordedSchedules(log)
   await using it = await project(log)
   const view = async () => {
     await it.settled()
@@ -120,7 +98,7 @@ test('a schedule shows what runs, what waits and what has been', async () => {
 
 test('lists page by name, and filter', async () => {
   const log = recordedLog()
-  const { take } = schedules(log)
+  const { take } = recordedSchedules(log)
   await using it = await project(log)
   for (const name of ['c', 'a', 'b', 'd']) take(name, define({ workflow: name === 'c' ? 'other' : 'release' }))
   take('d', remove('00:02'))
@@ -136,34 +114,10 @@ test('lists page by name, and filter', async () => {
   await expect(list({}, 'forged')).rejects.toThrow(BadCursor)
 })
 
-/** Commands at random, each a little later than the one before; what cannot be is left out. */
 function anyLog(count: number): RecordedLog {
   const log = recordedLog()
-  const { take, states } = schedules(log)
-  const overlaps = ['skip', 'queue', 'cancel-running', 'allow'] as const
-  for (let n = 0; n < count; n++) {
-    const name = `s${randomInt(4)}`
-    const at = new Date(Date.parse(on('01:00')) + n * 400_000).toISOString()
-    const state = states.get(name)
-    const open = state && state.status !== 'unknown' ? state.open : []
-    const run = open[randomInt(open.length + 1)]
-    const commands: ScheduleCommand[] = [
-      { type: 'FireDue', at },
-      { type: 'FireDue', at },
-      define({ overlap: overlaps[randomInt(4)]!, priority: randomInt(3), queueLimit: 2 }, at),
-      ...(run ? [{ type: 'RecordRunEnd', executionId: run.executionId, outcome: 'completed', at } as const] : []),
-      ...(run ? [{ type: 'RecordRunEnd', executionId: run.executionId, outcome: 'failed', at } as const] : []),
-      { type: 'RequestBackfill', id: crypto.randomUUID(), from: on('00:00'), to: on('01:00'), maxConcurrent: 2, at },
-      { type: 'CancelBackfill', at },
-      { type: randomInt(2) ? 'PauseSchedule' : 'ResumeSchedule', reason: 'x', at },
-      ...(randomInt(4) ? [] : [{ type: 'DeleteSchedule', reason: 'x', at } as const]),
-    ]
-    try {
-      take(name, commands[randomInt(commands.length)]!)
-    } catch (error) {
-      if ((error as Error).name !== 'Rejected') throw error
-    }
-  }
+  const step = randomSchedules(log)
+  for (let n = 0; n < count; n++) step()
   return log
 }
 
