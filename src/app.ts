@@ -5,8 +5,10 @@ import { createClassifyFailure } from './commands/classify-failure.ts'
 import { createControlExecution } from './commands/control-execution.ts'
 import { createDefinePool } from './commands/define-pool.ts'
 import { createHandle } from './commands/handle.ts'
+import { createScheduleCommands } from './commands/manage-schedules.ts'
 import { createWorkflowCommands } from './commands/register-workflow.ts'
 import { createRestoreExecution } from './commands/restore-execution.ts'
+import { createScheduledRuns } from './commands/scheduled-runs.ts'
 import { createStartExecution } from './commands/start-execution.ts'
 import { createSubWorkflows } from './commands/sub-workflows.ts'
 import { createLoseWorker, createWorkerRegistry } from './commands/worker-life.ts'
@@ -24,6 +26,7 @@ import { createWhatIf } from './queries/what-if.ts'
 import { createAllocator } from './reactors/allocator.ts'
 import { createDispatcher } from './reactors/dispatcher.ts'
 import { runReactor } from './reactors/reactor.ts'
+import { createScheduler } from './reactors/scheduler.ts'
 import { createSubWorkflowReactor } from './reactors/sub-workflows.ts'
 import { createTimekeeper } from './reactors/timekeeper.ts'
 import { createWorkerWatch } from './reactors/worker-watch.ts'
@@ -68,6 +71,7 @@ export function createApp(
     control: createControlExecution({ handle, store }),
     classifyFailure: createClassifyFailure(handle),
     definePool: createDefinePool(handle),
+    schedules: createScheduleCommands(handle),
   }
 
   const history = createHistory(store)
@@ -103,6 +107,7 @@ export function createApp(
       })
       const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
       const allocator = createAllocator(createAllocation({ handle, clock }), clock)
+      const scheduler = createScheduler({ commands: createScheduledRuns({ handle, clock }), clock, logger })
       const workerWatch = createWorkerWatch({
         lose: createLoseWorker(handle),
         leases,
@@ -110,7 +115,7 @@ export function createApp(
         logger,
         checkMs: settings.leaseCheckMs,
       })
-      const running = [dispatcher, timekeeper, subWorkflows, allocator, workerWatch].map((reactor) =>
+      const running = [dispatcher, timekeeper, subWorkflows, allocator, scheduler, workerWatch].map((reactor) =>
         runReactor(reactor, { store, logger, signal: stop.signal }),
       )
       const acted = () => Math.min(...running.map((one) => one.acted()))
@@ -121,6 +126,7 @@ export function createApp(
           engine = undefined
           timekeeper.stop()
           workerWatch.stop()
+          scheduler.stop()
           stop.abort()
           await Promise.all(running.map(({ stopped }) => stopped))
         },

@@ -80,6 +80,26 @@ export const executionsQuery = pageQuery.extend({
 export const workersQuery = pageQuery.extend({
   status: z.enum(['running', 'draining', 'stopped', 'lost']).optional(),
 })
+/** One that a workflow defines is named for both: `release.nightly`. */
+const scheduleName = z.string().regex(/^[a-z][a-z0-9_-]{0,62}(\.[a-z][a-z0-9_-]{0,62})?$/)
+export const scheduleParams = z.strictObject({
+  namespace,
+  name: scheduleName.meta({ description: 'Name of the schedule.' }),
+})
+export const ownScheduleParams = z.strictObject({
+  namespace,
+  name: name.meta({ description: 'Name of the schedule.' }),
+})
+export const schedulesQuery = pageQuery.extend({
+  workflow: name.optional().meta({ description: 'Schedules of this workflow.' }),
+})
+const MAX_UPCOMING = 100
+const upcoming = whole('count')
+  .refine((count) => count >= 1 && count <= MAX_UPCOMING, `count is 1 to ${MAX_UPCOMING}`)
+  .default(10)
+  .meta({ description: `How many, at most ${MAX_UPCOMING}; 10 where it is left out.` })
+export const upcomingQuery = z.strictObject({ ...freshness, count: upcoming })
+export const previewQuery = z.strictObject({ count: upcoming })
 
 const MAX_VERSION = 999_999_999
 const MAX_RUNS = 1_000

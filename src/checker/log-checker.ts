@@ -1,6 +1,9 @@
+import type { ExecutionEvent } from '../domain/execution/events.ts'
 import type { RecordedEvent } from '../domain/message.ts'
+import type { ScheduleEvent } from '../domain/schedule/events.ts'
 import { IdSet } from './id-set.ts'
 import { PoolChecker } from './pool-checker.ts'
+import { ScheduledRunsChecker } from './schedule-checker.ts'
 import { type StreamChecker, streamCheckers } from './stream-checkers.ts'
 import type { Accuse, Expectation } from './violations.ts'
 
@@ -26,6 +29,7 @@ export class LogChecker {
   readonly #expectation: Expectation
   readonly #accuse: Accuse
   readonly #pools: PoolChecker | undefined
+  readonly #scheduled: ScheduledRunsChecker
   readonly #ids = new IdSet()
   readonly #ended = new IdSet()
   readonly #open = new Map<string, OpenStream>()
@@ -34,6 +38,7 @@ export class LogChecker {
   constructor(expectation: Expectation, accuse: Accuse) {
     this.#expectation = expectation
     this.#accuse = accuse
+    this.#scheduled = new ScheduledRunsChecker(accuse)
     this.#pools = expectation.withoutPools ? undefined : new PoolChecker(accuse)
   }
 
@@ -46,6 +51,7 @@ export class LogChecker {
     this.types.set(event.type, (this.types.get(event.type) ?? 0) + 1)
     this.#checkLog(event)
     this.#pools?.take(event)
+    this.#scheduled.take(event as RecordedEvent<ScheduleEvent | ExecutionEvent>)
     const open = this.#open.get(event.stream)
     if (!open && this.#ended.has(event.stream)) {
       this.#accuse(event, 7, `${event.type} comes after the end of the run`)

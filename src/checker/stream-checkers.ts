@@ -1,6 +1,7 @@
 // What is checked of a stream besides its revisions and batches, by the category of its name.
 import type { RecordedEvent } from '../domain/message.ts'
 import { createRunChecker } from './run-checker.ts'
+import { createScheduleChecker } from './schedule-checker.ts'
 import type { Accuse, Expectation } from './violations.ts'
 
 /** Takes the events of one stream in their order. */
@@ -14,4 +15,5 @@ export type StreamChecker = {
 
 export const streamCheckers: Readonly<Record<string, (expectation: Expectation, accuse: Accuse) => StreamChecker>> = {
   execution: createRunChecker as (expectation: Expectation, accuse: Accuse) => StreamChecker,
+  schedule: createScheduleChecker,
 }

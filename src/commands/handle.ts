@@ -198,7 +198,10 @@ function answer(mailbox: Mailbox, decisions: readonly Decision[]): void {
 
 /** Folds what the log has beyond what is in memory. */
 async function refresh(store: EventStore, mailbox: Mailbox): Promise<true> {
-  if (mailbox.revision === -1 && mailbox.decider.isBase) await rebase(store, mailbox)
+  if (mailbox.revision === -1 && mailbox.decider.isBase) {
+    await foldFromBase(store, mailbox, mailbox.decider.isBase)
+    return true
+  }
   for await (const events of store.readStream(mailbox.stream, { from: mailbox.revision + 1 })) {
     for (const event of events as readonly RecordedEvent[]) {
       mailbox.state = mailbox.decider.evolve(mailbox.state, upcast(event))
@@ -209,15 +212,23 @@ async function refresh(store: EventStore, mailbox: Mailbox): Promise<true> {
   return true
 }
 
-/** A stream without end is not read from its beginning: its newest event that carries the whole state is looked for from its end. */
-async function rebase(store: EventStore, mailbox: Mailbox): Promise<void> {
-  for await (const events of store.readStream(mailbox.stream, { direction: 'backwards' })) {
-    const found = (events as readonly RecordedEvent[]).map(upcast).find((event) => mailbox.decider.isBase?.(event))
-    if (found === undefined) continue
-    mailbox.state = mailbox.decider.evolve(mailbox.decider.initialState, found)
-    mailbox.revision = found.revision
-    mailbox.position = found.position
-    return
+/** Reads backwards, up to the first event that says by itself what the state is, and folds from there on. */
+async function foldFromBase(
+  store: EventStore,
+  mailbox: Mailbox,
+  isBase: (event: DomainEvent) => boolean,
+): Promise<void> {
+  const newest: RecordedEvent[] = []
+  read: for await (const events of store.readStream(mailbox.stream, { direction: 'backwards' })) {
+    for (const event of events) {
+      newest.push(upcast(event))
+      if (isBase(newest.at(-1)!)) break read
+    }
+  }
+  for (const event of newest.reverse()) {
+    mailbox.state = mailbox.decider.evolve(mailbox.state, event)
+    mailbox.revision = event.revision
+    mailbox.position = event.position
   }
 }
 

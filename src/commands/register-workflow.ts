@@ -48,6 +48,7 @@ export function createWorkflowCommands(handle: Handle) {
             source,
             definition: compiled.definition,
             ...(compiled.inputSchema ? { inputSchema: compiled.inputSchema } : {}),
+            ...(compiled.schedules ? { schedules: compiled.schedules } : {}),
             fingerprint: fingerprint(source),
             ...(expectedVersion === undefined ? {} : { expectedVersion }),
           },

@@ -47,7 +47,7 @@ export function createStartExecution({ handle, store }: { handle: Handle; store:
       if (state.status !== 'none') return repeatedStart(store, state, print, executionId)
     }
     const chosen = await chooseVersion(handle, namespace, body)
-    await requireRoom(handle, { ...chosen, namespace, executionId })
+    await requireRoom(handle, { ...chosen, namespace, executionId, trigger: { kind: 'api', by: caller.actor } })
     const context = contextOf(caller, executionId)
     const { position, events } = await handle(
       executionDecider,

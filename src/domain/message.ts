@@ -50,7 +50,7 @@ export type Decider<S, C, E extends DomainEvent> = {
   decide(command: C, state: S): readonly E[]
   /** True once nothing more can happen, so that nobody needs to keep the state in memory. */
   isTerminal?(state: S): boolean
-  /** True of an event that carries the whole state: a fold may begin with it, whatever came before. */
+  /** True for an event that says by itself what the state is after it: nothing before it in the stream need be read. */
   isBase?(event: E): boolean
 }
 

@@ -20,7 +20,7 @@ export type ProjectorOptions = {
 type Follower = { readonly projection: Projection; position: number; failed: boolean }
 
 /** Beginnings of the names of streams that read models are made of; of the others they show nothing. */
-export const PREFIXES: readonly string[] = ['execution-', 'workflow-', 'pool-', 'group-', 'worker-']
+export const PREFIXES: readonly string[] = ['execution-', 'workflow-', 'pool-', 'group-', 'schedule-', 'worker-']
 const BACKOFF_MS = { first: 50, most: 5_000 }
 /** After having caught up: lets a few events gather, which costs a reader this much and saves many small transactions. */
 const REST_MS = 5

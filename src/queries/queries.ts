@@ -97,6 +97,57 @@ export type WorkflowView = {
 
 export type WorkflowVersionView = { readonly version: number; readonly createdAt: string; readonly source: Json }
 
+/** A schedule in an answer. Times are ISO 8601 in UTC. */
+export type ScheduleView = {
+  readonly namespace: string
+  readonly name: string
+  readonly workflow: string
+  readonly status: 'active' | 'paused'
+  /** The workflow whose definition has it. */
+  readonly definedBy?: string
+  /** As it could be written, with its defaults. */
+  readonly spec: { readonly [member: string]: Json }
+  /** The next nominal time; none of one that is paused, or has none to come. */
+  readonly nextAt?: string
+  /** The newest that is of no backfill. */
+  readonly lastRun?: {
+    readonly nominalAt: string
+    readonly executionId: string
+    readonly status: 'open' | 'completed' | 'failed' | 'cancelled' | 'refused'
+  }
+  /** Over its whole life; `passed` are the nominal times that had no run. */
+  readonly counts: {
+    readonly fired: number
+    readonly completed: number
+    readonly failed: number
+    readonly cancelled: number
+    readonly refused: number
+    readonly passed: number
+  }
+  readonly open: number
+  readonly queued: number
+  /** The one that goes on. */
+  readonly backfill?: {
+    readonly id: string
+    readonly from: string
+    readonly to: string
+    readonly maxConcurrent: number
+    readonly count: number
+  }
+  readonly createdAt: string
+  readonly updatedAt: string
+  readonly revision: number
+  readonly position: number
+}
+
+export type ScheduleDetail = ScheduleView & {
+  readonly openRuns: readonly { readonly nominalAt: string; readonly executionId: string; readonly backfill?: string }[]
+  readonly queue: readonly string[]
+}
+
+/** `dueAt` is later than `nominalAt` by the jitter. */
+export type UpcomingTime = { readonly nominalAt: string; readonly dueAt: string }
+
 export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | null }
 /** `limit` is 1 to 200; `cursor` is what an earlier page answered. A forged cursor throws `BadCursor`. */
 export type PageRequest = { readonly limit: number; readonly cursor?: string }
@@ -114,7 +165,7 @@ export type WorkerView = WorkerRegistration & {
   readonly running: number
 }
 
-export type ProjectionName = 'workflows' | 'executions' | 'pools' | 'events' | 'workers'
+export type ProjectionName = 'workflows' | 'executions' | 'pools' | 'schedules' | 'events' | 'workers'
 
 export type ProjectionView = {
   readonly name: string
@@ -218,6 +269,9 @@ export interface Queries {
   pool(namespace: string, name: string): Promise<PoolView | undefined>
   pools(namespace: string, page: PageRequest): Promise<Page<PoolView>>
   poolUtilisation(namespace: string, name: string, question: UtilisationQuestion): Promise<readonly UtilisationPoint[]>
+  schedules(namespace: string, filter: { workflow?: string }, page: PageRequest): Promise<Page<ScheduleView>>
+  schedule(namespace: string, name: string): Promise<ScheduleDetail | undefined>
+  upcomingTimes(namespace: string, name: string, count: number): Promise<readonly UpcomingTime[] | undefined>
   failures(namespace: string, question: FailureQuestion): Promise<FailureStatistics>
   /** The newest first. */
   workers(namespace: string, filter: { status?: WorkerStatus }, page: PageRequest): Promise<Page<WorkerView>>

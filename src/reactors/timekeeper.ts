@@ -41,7 +41,7 @@ export function createTimekeeper(options: {
   leaseCheckMs: number
 }): Timekeeper {
   const { issue, leases, clock, logger, leaseCheckMs } = options
-  const timers = new TimerHeap()
+  const timers = new TimerHeap<Timer>()
   /** Those of attempts that a worker holds a lease on: few among many timers, and looked at often. */
   const leased = new Map<string, LeasedTimer>()
   let stopped = false

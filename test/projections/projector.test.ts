@@ -10,6 +10,7 @@ import { startProjector } from '../../src/projections/start.ts'
 import { createReached } from '../../src/queries/reached.ts'
 import { busyPool } from '../support/busy-pool.ts'
 import { silent, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
+import { randomSchedules } from '../support/random-schedules.ts'
 import { type RecordedLog, recordedLog, until } from '../support/recorded-log.ts'
 import { anyRun, begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
 import { anyLife } from '../support/worker-lives.ts'
@@ -47,16 +48,18 @@ async function hashesOf(log: RecordedLog) {
   return await hashReadModels(whole.pool)
 }
 
-/** Runs of every kind and lives of workers, their events mixed but in order for each, with workflows revised and retired between. */
+/** Runs of every kind and lives of workers, their events mixed but in order for each, with what workflows, schedules and pools do between. */
 function mixedLog(runs: number, log = recordedLog()): RecordedLog {
   const all = [...Array.from({ length: runs }, () => anyRun()), ...Array.from({ length: runs / 10 }, () => anyLife())]
   const under: { stream: string; rest: DomainEvent[] }[] = all.map(({ stream, events }) => ({
     stream,
     rest: [...events],
   }))
+  const schedule = randomSchedules(log)
   let version = 0
   const pool = busyPool()
   while (under.length > 0) {
+    schedule()
     const at = randomInt(under.length)
     const { stream, rest } = under[at]!
     log.record(stream, rest.splice(0, randomInt(1, 4)))

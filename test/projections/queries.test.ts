@@ -229,6 +229,7 @@ test('projections say where they are and why one stopped', async () => {
     { name: 'events', version: 1, ...calm },
     { name: 'executions', version: 2, ...calm },
     { name: 'pools', version: 1, ...calm },
+    { name: 'schedules', version: 1, ...calm },
     { name: 'workers', version: 1, ...calm },
     { name: 'workflows', version: 1, ...calm },
   ])

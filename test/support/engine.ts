@@ -5,6 +5,7 @@ import { createIssue, createStageReports } from '../../src/commands/advance-exec
 import { createAllocation } from '../../src/commands/allocation.ts'
 import { createHandle } from '../../src/commands/handle.ts'
 import { newId } from '../../src/commands/new-id.ts'
+import { createScheduledRuns } from '../../src/commands/scheduled-runs.ts'
 import { createSubWorkflows } from '../../src/commands/sub-workflows.ts'
 import { createLoseWorker, createWorkerRegistry } from '../../src/commands/worker-life.ts'
 import type { ExecutionCommand, StartExecution } from '../../src/domain/execution/commands.ts'
@@ -18,6 +19,7 @@ import type { StageLogs } from '../../src/ports/stage-logs.ts'
 import { createAllocator } from '../../src/reactors/allocator.ts'
 import { createDispatcher } from '../../src/reactors/dispatcher.ts'
 import { runReactor } from '../../src/reactors/reactor.ts'
+import { createScheduler } from '../../src/reactors/scheduler.ts'
 import { createSubWorkflowReactor } from '../../src/reactors/sub-workflows.ts'
 import { createTimekeeper } from '../../src/reactors/timekeeper.ts'
 import { createWorkerWatch } from '../../src/reactors/worker-watch.ts'
@@ -51,9 +53,11 @@ export async function startEngine(
     snapshotEvery?: number
     /** False where the log is not to take the registration of the worker, which is else waited for. */
     registered?: boolean
+    clock?: ManualClock
+    schedulers?: number
   } = {},
 ) {
-  const clock = new ManualClock()
+  const clock = options.clock ?? new ManualClock()
   const queue = createMemoryQueue(clock)
   const leases = createMemoryLeases(clock)
   const handle = createHandle(store)
@@ -67,8 +71,11 @@ export async function startEngine(
   const workerWatch = createWorkerWatch({
     ...{ lose: createLoseWorker(handle), leases, clock, logger: silent, checkMs: 1_000 },
   })
+  const schedulers = Array.from({ length: options.schedulers ?? 0 }, () =>
+    createScheduler({ commands: createScheduledRuns({ handle: createHandle(store), clock }), clock, logger: silent }),
+  )
   const reactors = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows, allocator, workerWatch]
-  const running = reactors.map((reactor) =>
+  const running = [...reactors, ...schedulers].map((reactor) =>
     runReactor(reactor, { store, logger: silent, signal: stop.signal, ...snapshot }),
   )
   await Promise.all(running.map(({ ready }) => ready))
@@ -133,6 +140,7 @@ export async function startEngine(
     async kill(): Promise<void> {
       timekeeper.stop()
       workerWatch.stop()
+      for (const scheduler of schedulers) scheduler.stop()
       stop.abort()
       await queue.close()
     },
@@ -141,6 +149,7 @@ export async function startEngine(
       await worker?.drain(0)
       timekeeper.stop()
       workerWatch.stop()
+      for (const scheduler of schedulers) scheduler.stop()
       stop.abort()
       await Promise.all(running.map(({ stopped }) => stopped))
       await queue.close()

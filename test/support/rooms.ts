@@ -10,6 +10,7 @@ export const rooms: readonly Row[] = [
   ['src/domain/', ['zod']],
   ['src/domain/execution/expression.ts', ['src/domain/', '@marcbachmann/cel-js'], 'the one place that evaluates CEL'],
   ['src/domain/execution/pattern.ts', ['re2js'], 'the one place that matches the patterns of users'],
+  ['src/domain/schedule/nominal-times.ts', ['src/domain/', 'croner'], 'the one place that knows cron'],
   ['src/ports/', ['type:src/domain/']],
   ['src/checker/', ['type:src/domain/'], 'it shares no rule with what it judges'],
 

@@ -4,7 +4,10 @@ import type { Concurrency } from './events.ts'
 import { ExpressionFailed } from './expression.ts'
 import { resolveValues } from './template.ts'
 
-type Beginning = Pick<StartExecution, 'definition' | 'executionId' | 'workflow' | 'version' | 'namespace' | 'input'>
+type Beginning = Pick<
+  StartExecution,
+  'definition' | 'executionId' | 'workflow' | 'version' | 'namespace' | 'input' | 'trigger'
+>
 
 /** Longer than any name that a person would give; the group's name stands in events. */
 const MAX_GROUP_LENGTH = 255
@@ -14,10 +17,15 @@ const MAX_GROUP_LENGTH = 255
  * @throws Rejected INPUT_INVALID where the input gives no name
  */
 export function concurrencyOf(beginning: Beginning): Concurrency | undefined {
-  const { definition, executionId: id, workflow, version, namespace, input } = beginning
+  const { definition, executionId: id, workflow, version, namespace, input, trigger } = beginning
   const { concurrency } = definition
   if (concurrency === undefined) return undefined
-  const scope = { input, matrix: {}, stages: {}, execution: { id, workflow, version, namespace } }
+  const scope = {
+    input,
+    matrix: {},
+    stages: {},
+    execution: { id, workflow, version, namespace, nominalAt: trigger.nominalAt ?? null },
+  }
   return { ...concurrency, group: named(() => resolveValues({ group: concurrency.group }, scope).group) }
 }
 

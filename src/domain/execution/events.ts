@@ -6,7 +6,7 @@ import type { CompiledStage, CompiledWorkflow } from '../workflow/definition.ts'
 type RunTrigger = {
   readonly kind: 'api' | 'schedule' | 'webhook' | 'workflow' | 'restore'
   readonly by: string
-  /** The time that a schedule meant, ISO 8601; the run may start later. */
+  /** The time of its schedule that the run is for, ISO 8601, which a run restored from it is for as well. */
   readonly nominalAt?: string
 }
 

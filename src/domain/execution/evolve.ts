@@ -52,7 +52,15 @@ export function evolve(state: Execution, event: ExecutionEvent): Execution {
 
 function started(data: DataOf<'ExecutionStarted'>): OpenExecution {
   const { definition, trigger, restoredFrom: _, parent, concurrency, timeoutAt, ...rest } = data
-  const run = { ...rest, definition, graph: graphOf(definition), startedBy: trigger.by, parent, concurrency }
+  const run = {
+    ...rest,
+    definition,
+    graph: graphOf(definition),
+    startedBy: trigger.by,
+    nominalAt: trigger.nominalAt,
+    parent,
+    concurrency,
+  }
   return {
     ...(concurrency === undefined ? { status: 'running' } : { status: 'queued', blockers: undefined }),
     run,

@@ -204,10 +204,10 @@ export function scopeOf(
   { run, stages }: Pick<OpenExecution, 'run' | 'stages'>,
   { values = {} }: Pick<CompiledStage, 'values'> = {},
 ): ExpressionScope {
-  const { executionId: id, workflow, version, namespace, input } = run
+  const { executionId: id, workflow, version, namespace, input, nominalAt = null } = run
   return {
     input,
-    execution: { id, workflow, version, namespace },
+    execution: { id, workflow, version, namespace, nominalAt },
     matrix: values,
     get stages() {
       const states = stages.map((state, index) => {

@@ -97,6 +97,8 @@ export type Run = {
   readonly priority: number
   readonly fingerprint: string
   readonly startedBy: string
+  /** The time of a schedule that the run is for. */
+  readonly nominalAt: string | undefined
   readonly parent: ParentStage | undefined
   readonly concurrency: Concurrency | undefined
 }
@@ -157,5 +159,9 @@ export const isStopped = (stage: StageState): boolean =>
   stage.status === 'cancelled' ||
   (stage.status === 'skipped' && stage.reason === 'fail-fast') ||
   (stage.status === 'running' && stage.stopping !== undefined)
+
+/** As the trigger of a run has it that is for the same time. */
+export const nominalTimeOf = ({ nominalAt }: Pick<Run, 'nominalAt'>): { readonly nominalAt?: string } =>
+  nominalAt === undefined ? {} : { nominalAt }
 
 export const stageOf = (run: Run, index: number): CompiledStage => run.definition.stages[index]!

@@ -1,6 +1,8 @@
 import { createGraph, validateGraph } from '../execution/graph.ts'
 import type { Json } from '../message.ts'
 import type { Fault } from '../rejected.ts'
+import type { CompiledSchedules } from '../schedule/commands.ts'
+import { compileSchedule } from '../schedule/schema.ts'
 import { compileStage, sharedBy } from './compile-stage.ts'
 import type { CompiledWorkflow } from './definition.ts'
 import { faultsBySchema, isMembers, keyFaults } from './document-faults.ts'
@@ -16,6 +18,8 @@ export type Compilation =
       readonly definition: CompiledWorkflow
       /** Not checked here: whether it is a JSON Schema is for whoever validates inputs with it. */
       readonly inputSchema?: { readonly [key: string]: Json }
+      /** Whether their inputs fit the workflow's is not checked here either. */
+      readonly schedules?: CompiledSchedules
     }
   | { readonly ok: false; readonly faults: readonly Fault[] }
 
@@ -29,7 +33,17 @@ export function compileWorkflow(document: Json): Compilation {
   if (faults.length > 0) return { ok: false, faults: withoutRepeats(faults) }
   const parsed = workflowSchema.parse(document)
   const inputSchema = parsed.input as { readonly [key: string]: Json } | undefined
-  return { ok: true, definition: definitionOf(parsed), ...(inputSchema === undefined ? {} : { inputSchema }) }
+  return {
+    ok: true,
+    definition: definitionOf(parsed),
+    ...(inputSchema === undefined ? {} : { inputSchema }),
+    ...schedulesOf(parsed),
+  }
+}
+
+function schedulesOf({ name, schedules = {} }: WorkflowDocument): { readonly schedules?: CompiledSchedules } {
+  const compiled = Object.entries(schedules).map(([key, schedule]) => [key, compileSchedule(schedule, name)])
+  return compiled.length === 0 ? {} : { schedules: Object.fromEntries(compiled) }
 }
 
 function meaningFaults(document: { readonly [key: string]: Json }): readonly Fault[] {

@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { workflowSchedule } from '../schedule/schema.ts'
 import { asWritten, environment } from './builtin-inputs.ts'
 import { failureRules } from './failure-schema.ts'
 import { handlerNamePattern, handlerNameRule } from './handler-names.ts'
@@ -64,6 +65,10 @@ const labels = z
   .record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9._-]{0,62}$/, 'not the name of a label'), z.string().max(256))
   .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels')
 
+const schedules = z
+  .record(name('a schedule'), workflowSchedule)
+  .refine((schedules) => Object.keys(schedules).length <= 100, 'at most 100 schedules')
+
 export const stageSchema = z.strictObject({
   uses: handlerName.meta({ description: 'The handler that does the work: shell, http, wait, or one of your own.' }),
   description: z.string().max(4_096).optional(),
@@ -106,6 +111,7 @@ export const workflowSchema = z
     env: environment.optional().meta({ description: 'Variables of every script.' }),
     outputs: values.optional().meta({ description: 'What a run answers, from the outputs of its stages.' }),
     failures: failureRules.optional(),
+    schedules: schedules.optional().meta({ description: 'When runs start by themselves.' }),
     stages: z
       .record(name('a stage'), stageSchema)
       .refine((stages) => Object.keys(stages).length > 0, 'a workflow has at least one stage'),
