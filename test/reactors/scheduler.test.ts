@@ -276,6 +276,7 @@ describe('a clock that is set', () => {
     clock.advance(5 * MINUTE_MS)
     await it.tells(['fired 03:15', 'completed 03:15', 'fired 03:30', 'completed 03:30'])
     await engine.stop()
+    await holds(store)
   })
 })
 
