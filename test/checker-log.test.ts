@@ -9,6 +9,7 @@ import { newId } from '../src/commands/new-id.ts'
 import { executionEventVersions } from '../src/domain/execution/upcast.ts'
 import type { RecordedEvent } from '../src/domain/message.ts'
 import { poolEventVersions } from '../src/domain/pool/events.ts'
+import { scheduleEventVersions } from '../src/domain/schedule/events.ts'
 import { decidedLog, recordedLogOf } from './support/decided-log.ts'
 import { completed, stage, started, workflow } from './support/executions.ts'
 
@@ -79,7 +80,7 @@ describe('the invariants that are told of', () => {
   })
 
   it('are about events that there are', () => {
-    const known = Object.keys({ ...executionEventVersions, ...poolEventVersions })
+    const known = Object.keys({ ...executionEventVersions, ...poolEventVersions, ...scheduleEventVersions })
     for (const { about } of invariants)
       if (about !== 'every event') expect(known).toEqual(expect.arrayContaining([...about]))
   })

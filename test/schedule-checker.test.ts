@@ -95,8 +95,7 @@ test('whatever is asked of a schedule, nothing is found in what it decides', () 
           if ((error as Error).name !== 'Rejected') throw error
         }
       }
-      // A clock that is set back makes it look as though things came before their time; all else has to hold.
-      expect(found(batches).filter((line) => !line.includes('invariant 19'))).toEqual([])
+      expect(found(batches)).toEqual([])
     }),
     { numRuns: 150 },
   )
@@ -188,7 +187,7 @@ describe('it is found when', () => {
     expect(lines(...started(on('00:15'), right, 10))).toEqual([])
     expect(lines(...started(on('00:15'), wrong, 10))).toEqual([expect.stringContaining('did not fire it')])
     expect(lines(...started(on('00:15'), right, 10), ...started(on('00:15'), wrong, 11))).toContainEqual(
-      expect.stringContaining(`has the run ${right} already`),
+      expect.stringContaining('has a run already'),
     )
   })
 })

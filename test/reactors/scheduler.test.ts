@@ -276,6 +276,7 @@ describe('a clock that is set', () => {
     clock.advance(5 * MINUTE_MS)
     await it.tells(['fired 03:15', 'completed 03:15', 'fired 03:30', 'completed 03:30'])
     await engine.stop()
+    await holds(store)
   })
 })
 
@@ -317,7 +318,8 @@ describe('the schedules of a workflow', () => {
   it('are what its newest version says', async () => {
     const { engine, clock, ...it } = await open()
     await it.register({ schedules: { often: quarters, daily: { cron: '@daily' } } })
-    await vi.waitFor(async () => expect(await store.head()).toBe(2))
+    // The worker has registered, the workflow is there, and both of its schedules are.
+    await vi.waitFor(async () => expect(await store.head()).toBe(3))
     clock.advance(15 * MINUTE_MS)
     await it.tells(['fired 03:15', 'completed 03:15'], 'release.often')
     await it.register({ schedules: { often: { cron: '*/30 * * * *' } } })
