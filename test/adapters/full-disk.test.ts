@@ -89,7 +89,7 @@ describe('a full disk', () => {
       expect(await again.head()).toBe(acknowledged.size * 2 - 1)
       await again.close()
     } finally {
-      spawnSync('umount', [folder])
+      spawnSync('umount', ['--lazy', folder])
     }
   })
 })
@@ -123,7 +123,7 @@ describe('a disk that fills up under a log that is used already', () => {
         expect(await eventsOf(later, 'execution-refused')).toEqual([])
         await later.close()
       } finally {
-        spawnSync('umount', [folder])
+        spawnSync('umount', ['--lazy', folder])
       }
     })
 
