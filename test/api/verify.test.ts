@@ -264,9 +264,9 @@ describe('a checkpoint', () => {
     const { verify } = await installation(t, { projecting: false })
     const { clean, drift, notChecked } = await verify()
     expect(clean).toBe(false)
-    expect(drift.items.map(({ where, what }) => `${where} ${what}`)).toEqual(Array(4).fill('checkpoints is missing'))
+    expect(drift.items.map(({ where, what }) => `${where} ${what}`)).toEqual(Array(6).fill('checkpoints is missing'))
     expect(notChecked).toEqual(
-      ['workflows', 'executions', 'pools', 'events'].map(
+      ['workflows', 'executions', 'pools', 'schedules', 'events', 'workers'].map(
         (name) => `the read model ${name}: it is at position -1 and does not move on`,
       ),
     )

@@ -64,7 +64,7 @@ describe('millrace verify on a program that runs', () => {
     const clean = await endOf(verify('--url', url))
     expect(clean).toMatchObject({ code: 0, errors: [] })
     expect(clean.lines).toEqual([
-      expect.stringMatching(/^\d+ events up to position \d+, 0 ended runs and 2 open streams, in [\d.]+ s/),
+      expect.stringMatching(/^\d+ events up to position \d+, 0 ended runs and 3 open streams, in [\d.]+ s/),
       expect.stringMatching(/^clean: \d+ invariants hold, nothing has drifted$/),
     ])
 

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmod, chown, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { type Account, launch, letPass, postgresAccount, reaching } from './postgres-account.ts'
@@ -28,6 +28,7 @@ export async function prepareCluster(dataDir: string): Promise<Cluster> {
   await letPass(dataDir, owner)
   const account = await reaching(owner, [folder, programs.postgres])
   const passwordFile = join(dataDir, 'postgres.password')
+  await removeUnfinished(folder)
   if (!(await exists(folder))) await initialise(folder, passwordFile, programs.initdb, account)
   await assertUsable(folder, passwordFile)
   const password = (await readFile(passwordFile, 'utf8')).trim()
@@ -56,12 +57,21 @@ async function makeExecutable(file: string): Promise<void> {
   if ((mode & 0o555) !== 0o555) await chmod(file, mode | 0o555)
 }
 
-/** Made beside its place and renamed, so that a kill in the middle leaves no half of a cluster. */
+/** What killed programs left. One that is still being written is given up by `initdb` once its files go, or else goes next time. */
+async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of await readdir(dirname(folder))) {
+    if (!name.startsWith(`${basename(folder)}.new`)) continue
+    await rm(join(dirname(folder), name), { recursive: true, force: true }).catch(() => {})
+  }
+}
+
+/**
+ * Made beside its place and renamed, so that a kill in the middle leaves no half of a cluster; under a name of its own, since the
+ * `initdb` of a program that was killed may go on for a while.
+ */
 async function initialise(folder: string, passwordFile: string, initdb: string, account: Account): Promise<void> {
-  const unfinished = `${folder}.new`
-  await rm(unfinished, { recursive: true, force: true })
   await rm(passwordFile, { force: true })
-  await mkdir(unfinished, { mode: 0o700 })
+  const unfinished = await mkdtemp(`${folder}.new-`)
   await writeFile(passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
   if (account) {
     await chown(unfinished, account.uid, account.gid)
