@@ -13,6 +13,7 @@ import type { Handler } from './ports/handler.ts'
 import type { Leases } from './ports/leases.ts'
 import type { Logger } from './ports/logger.ts'
 import type { StageLogs } from './ports/stage-logs.ts'
+import type { StageReports } from './ports/stage-reports.ts'
 import type { WorkQueue } from './ports/work-queue.ts'
 import { createBacktest } from './queries/backtest.ts'
 import { createHistory } from './queries/history.ts'
@@ -34,8 +35,13 @@ export type Ports = {
 
 export type App = ReturnType<typeof createApp>
 
-/** Durations in milliseconds. */
-export type Settings = { readonly leaseMs: number; readonly heartbeatMs: number; readonly leaseCheckMs: number }
+/** Durations in milliseconds; `snapshotEvery` is how many events are between two snapshots of a reactor. */
+export type Settings = {
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+  readonly leaseCheckMs: number
+  readonly snapshotEvery?: number
+}
 
 const defaultSettings: Settings = { leaseMs: 30_000, heartbeatMs: 500, leaseCheckMs: 2_000 }
 
@@ -60,6 +66,8 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
     whatIf,
     backtest: createBacktest(history, whatIf),
     stageLogs: logs,
+    /** What takes the reports of workers, also of those in other processes. */
+    reports,
     clock,
 
     /** Starts what follows the log and causes the next thing; `ready` resolves once all have caught up. */
@@ -74,9 +82,9 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
         leaseCheckMs: settings.leaseCheckMs,
       })
       const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
-      const running = [dispatcher, timekeeper, subWorkflows].map((reactor: Reactor) =>
-        runReactor(reactor, { store, logger, signal: stop.signal }),
-      )
+      const { snapshotEvery } = settings
+      const following = { store, clock, logger, signal: stop.signal, ...(snapshotEvery ? { snapshotEvery } : {}) }
+      const running = [dispatcher, timekeeper, subWorkflows].map((reactor: Reactor) => runReactor(reactor, following))
       return {
         ready: Promise.all(running.map(({ ready }) => ready)),
         async stop() {
@@ -87,18 +95,19 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
       }
     },
 
-    /** Starts a worker in this process. */
+    /** Starts a worker in this process, which reports to this app unless it is told of another that takes `reports`. */
     startWorker(options: {
       id: string
       handlers: ReadonlyMap<string, Handler>
       queues: readonly string[]
       concurrency: number
       perQueue?: WorkerOptions['perQueue']
+      reports?: StageReports
     }) {
-      const { perQueue, ...rest } = options
+      const { perQueue, ...rest } = { reports, ...options }
       const { leaseMs, heartbeatMs } = settings
       const limits = perQueue ? { perQueue } : {}
-      return startWorker({ ...rest, ...limits, queue, leases, reports, logs, clock, leaseMs, heartbeatMs, logger })
+      return startWorker({ ...rest, ...limits, queue, leases, logs, clock, leaseMs, heartbeatMs, logger })
     },
   }
 }

@@ -51,7 +51,7 @@ export async function startEngine(
   const snapshot = options.snapshotEvery === undefined ? {} : { snapshotEvery: options.snapshotEvery }
   const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
   const running = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows].map((reactor) =>
-    runReactor(reactor, { store, logger: silent, signal: stop.signal, ...snapshot }),
+    runReactor(reactor, { store, clock, logger: silent, signal: stop.signal, ...snapshot }),
   )
   await Promise.all(running.map(({ ready }) => ready))
   const workerId = newId()
