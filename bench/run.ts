@@ -10,6 +10,9 @@ const { values } = parseArgs({
     peers: { type: 'boolean', default: false },
     log: { type: 'boolean', default: false },
     restore: { type: 'boolean', default: false },
+    pools: { type: 'boolean', default: false },
+    timers: { type: 'boolean', default: false },
+    verify: { type: 'boolean', default: false },
     only: { type: 'string' },
   },
 })
@@ -33,8 +36,17 @@ for (let round = 0; round < Number(values.rounds); round++)
     if (values.peers) measurements.push(...PEERS.map((system) => theirs(system, concurrency)))
     else measurements.push(ours(concurrency, '--flow', 'fan-out'), ours(concurrency, '--http'))
   }
-const alone = [...(values.log ? ['log.ts'] : []), ...(values.restore ? ['restore.ts'] : [])]
-if (alone.length > 0) measurements.splice(0, measurements.length, ...alone.map((file) => [join(here, file)]))
+const files = {
+  log: ['log'],
+  restore: ['restore'],
+  pools: ['pools'],
+  timers: ['timers'],
+  verify: ['verify', 'verify-live'],
+} as const
+const alone = (Object.keys(files) as (keyof typeof files)[])
+  .filter((name) => values[name])
+  .flatMap((name) => files[name])
+if (alone.length > 0) measurements.splice(0, measurements.length, ...alone.map((name) => [join(here, `${name}.ts`)]))
 
 const chosen = measurements.filter((args) => values.only === undefined || args.join(' ').includes(values.only))
 let failed = 0

@@ -1,12 +1,17 @@
 // The composition root: every use case, reactor and worker on one screen. It knows the ports, never an adapter.
 import { createIssue, createStageReports } from './commands/advance-execution.ts'
+import { createAllocation } from './commands/allocation.ts'
 import { createClassifyFailure } from './commands/classify-failure.ts'
 import { createControlExecution } from './commands/control-execution.ts'
+import { createDefinePool } from './commands/define-pool.ts'
 import { createHandle } from './commands/handle.ts'
+import { createScheduleCommands } from './commands/manage-schedules.ts'
 import { createWorkflowCommands } from './commands/register-workflow.ts'
 import { createRestoreExecution } from './commands/restore-execution.ts'
+import { createScheduledRuns } from './commands/scheduled-runs.ts'
 import { createStartExecution } from './commands/start-execution.ts'
 import { createSubWorkflows } from './commands/sub-workflows.ts'
+import { createLoseWorker, createWorkerRegistry } from './commands/worker-life.ts'
 import type { Clock } from './ports/clock.ts'
 import type { EventStore } from './ports/event-store.ts'
 import type { Handler } from './ports/handler.ts'
@@ -19,10 +24,16 @@ import { createBacktest } from './queries/backtest.ts'
 import { createHistory } from './queries/history.ts'
 import type { Queries } from './queries/queries.ts'
 import { createWhatIf } from './queries/what-if.ts'
+import { createAllocator } from './reactors/allocator.ts'
 import { createDispatcher } from './reactors/dispatcher.ts'
-import { type Reactor, runReactor } from './reactors/reactor.ts'
+import { runReactor } from './reactors/reactor.ts'
+import { createScheduler } from './reactors/scheduler.ts'
 import { createSubWorkflowReactor } from './reactors/sub-workflows.ts'
 import { createTimekeeper } from './reactors/timekeeper.ts'
+import { createWorkerWatch } from './reactors/worker-watch.ts'
+import { type CheckLog, createCheckLog } from './verification/check-log.ts'
+import type { Engine } from './verification/open-checks.ts'
+import { createVerification, type ReadModelKeeper } from './verification/verify.ts'
 import { startWorker, type WorkerOptions } from './workers/worker.ts'
 
 export type Ports = {
@@ -43,22 +54,35 @@ export type Settings = {
   readonly snapshotEvery?: number
 }
 
+/** How the log is read when the installation is verified, and who builds its read models anew. */
+export type Verifying = { readonly checkLog: CheckLog; readonly reset: ReadModelKeeper['reset'] }
+
 const defaultSettings: Settings = { leaseMs: 30_000, heartbeatMs: 500, leaseCheckMs: 2_000 }
 
-export function createApp(ports: Ports, queries: Queries, logger: Logger, settings: Settings = defaultSettings) {
+export function createApp(
+  ports: Ports,
+  queries: Queries,
+  logger: Logger,
+  settings: Settings = defaultSettings,
+  verifying?: Verifying,
+) {
   const { store, queue, leases, logs, clock } = ports
   const handle = createHandle(store)
   const reports = createStageReports(handle)
+  const registry = createWorkerRegistry(handle)
   const commands = {
     workflows: createWorkflowCommands(handle),
     startExecution: createStartExecution({ handle, store }),
     restoreExecution: createRestoreExecution({ handle, store }),
     control: createControlExecution({ handle, store }),
     classifyFailure: createClassifyFailure(handle),
+    definePool: createDefinePool(handle),
+    schedules: createScheduleCommands(handle),
   }
 
   const history = createHistory(store)
   const whatIf = createWhatIf(history, queries)
+  let engine: Engine | undefined
   return {
     commands,
     queries,
@@ -68,6 +92,14 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
     stageLogs: logs,
     /** What takes the reports of workers, also of those in other processes. */
     reports,
+    /** How things stand with the work that waits. */
+    queues: () => queue.stats(),
+    verification: createVerification({
+      ...{ store, queue, leases, clock, logger },
+      checkLog: verifying?.checkLog ?? createCheckLog(store, undefined),
+      readModels: { reset: async (names) => verifying?.reset(names), reached: queries.reached },
+      engine: () => engine,
+    }),
     clock,
 
     /** Starts what follows the log and causes the next thing; `ready` resolves once all have caught up. */
@@ -82,13 +114,29 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
         leaseCheckMs: settings.leaseCheckMs,
       })
       const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
+      const allocator = createAllocator(createAllocation({ handle, clock }), clock)
+      const scheduler = createScheduler({ commands: createScheduledRuns({ handle, clock }), clock, logger })
+      const workerWatch = createWorkerWatch({
+        lose: createLoseWorker(handle),
+        leases,
+        clock,
+        logger,
+        checkMs: settings.leaseCheckMs,
+      })
       const { snapshotEvery } = settings
       const following = { store, clock, logger, signal: stop.signal, ...(snapshotEvery ? { snapshotEvery } : {}) }
-      const running = [dispatcher, timekeeper, subWorkflows].map((reactor: Reactor) => runReactor(reactor, following))
+      const running = [dispatcher, timekeeper, subWorkflows, allocator, scheduler, workerWatch].map((reactor) =>
+        runReactor(reactor, following),
+      )
+      const acted = () => Math.min(...running.map((one) => one.acted()))
+      engine = { dispatcher, timekeeper, subWorkflows, allocator, acted }
       return {
         ready: Promise.all(running.map(({ ready }) => ready)),
         async stop() {
+          engine = undefined
           timekeeper.stop()
+          workerWatch.stop()
+          scheduler.stop()
           stop.abort()
           await Promise.all(running.map(({ stopped }) => stopped))
         },
@@ -100,14 +148,16 @@ export function createApp(ports: Ports, queries: Queries, logger: Logger, settin
       id: string
       handlers: ReadonlyMap<string, Handler>
       queues: readonly string[]
+      labels?: readonly string[]
       concurrency: number
       perQueue?: WorkerOptions['perQueue']
+      about: WorkerOptions['about']
       reports?: StageReports
     }) {
-      const { perQueue, ...rest } = { reports, ...options }
+      const { perQueue, labels = [], ...rest } = { reports, ...options }
       const { leaseMs, heartbeatMs } = settings
-      const limits = perQueue ? { perQueue } : {}
-      return startWorker({ ...rest, ...limits, queue, leases, logs, clock, leaseMs, heartbeatMs, logger })
+      const limits = { labels, leaseMs, heartbeatMs, ...(perQueue ? { perQueue } : {}) }
+      return startWorker({ ...rest, ...limits, queue, leases, registry, logs, clock, logger })
     },
   }
 }

@@ -29,6 +29,11 @@ const queue = z.string().transform((text, context) => {
   return z.NEVER
 })
 
+/** What the worker has, such as gpu or linux. */
+const label = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/, {
+  error: ({ input }) => `${JSON.stringify(input)} is no label; write gpu or linux`,
+})
+
 /** A host name, an address or a range of addresses. A name whose last part is a number is an address gone wrong. */
 const destination = z.string().superRefine((text, context) => {
   const [, address = '', bits] = /^([^/%]*)(?:\/(\d{1,3}))?$/.exec(text) ?? []
@@ -78,6 +83,10 @@ const settings = {
   database: url('embedded:', 'postgres://', 'postgresql://').optional(),
   roles: list.pipe(z.array(z.enum(ROLES)).min(1)).default([...ROLES]),
   queues: list.pipe(z.array(queue).min(1)).default([{ name: 'default' }]),
+  labels: list
+    .pipe(z.array(label).max(32, 'at most 32 labels'))
+    .transform((labels) => [...new Set(labels)])
+    .default([]),
   handlers: list.default([]),
   concurrency: z.coerce.number({ error: 'must be a number from 1 to 1000' }).int().min(1).max(1_000).default(16),
   allowOutbound: list.pipe(z.array(destination)).default([]),

@@ -6,6 +6,7 @@ import { ThreadCrashed } from './adapters/event-store/log-thread.ts'
 import { DatabaseUnreachable } from './adapters/read-models/await-postgres.ts'
 import { MigrationsDiffer } from './adapters/read-models/migrate.ts'
 import { demo } from './cli/demo.ts'
+import { BadAddress, ServerBusy, ServerUnreachable, verify } from './cli/verify.ts'
 import { ConfigError, flagOf, readConfig, settingNames, variableOf } from './config.ts'
 import { migrateReadModels } from './migrate.ts'
 import { StoreUnavailable } from './ports/event-store.ts'
@@ -26,6 +27,9 @@ const EXIT = {
 /** What is no bug of ours: its message is all there is to say. */
 const exitCodes: readonly (readonly [error: abstract new (...args: never[]) => Error, code: number])[] = [
   [ConfigError, EXIT.config],
+  [BadAddress, EXIT.usage],
+  [ServerUnreachable, EXIT.unavailable],
+  [ServerBusy, EXIT.temporary],
   [HandlersUnusable, EXIT.config],
   [MigrationsDiffer, EXIT.config],
   [DataDirectoryInUse, EXIT.temporary],
@@ -48,6 +52,7 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   databaseWaitMs: 'how long a start waits for a PostgreSQL that is not there yet, milliseconds (30000)',
   roles: 'what this process does: api,engine,worker,projector (all)',
   queues: 'queues its worker serves, each with an optional limit: default,heavy=2 (default)',
+  labels: 'what its worker has, for stages that ask for it with runsOn: gpu,linux (none)',
   handlers: 'modules with handlers of your own, separated by commas (none)',
   concurrency: 'how many attempts its worker runs at once (16)',
   allowOutbound: 'private hosts or CIDRs that http stages may reach, separated by commas (none)',
@@ -85,6 +90,21 @@ program
   .description('run an example workflow on a temporary data folder and show what happens')
   .option('--keep', 'keep the data folder; else it is removed, unless something went wrong')
   .action(demo)
+
+program
+  .command('verify')
+  .description('hold a running Millrace against its log: the log itself, the read models, and what is under way')
+  .option('--url <url>', 'where it listens', 'http://127.0.0.1:8080')
+  .option('--repair', 'make what has drifted from the log anew; the log itself is never touched')
+  .option('--no-read-models', 'leave the read models out')
+  .option('--json', 'print the result as JSON')
+  .addHelpText(
+    'after',
+    '\nEnds with 0 when nothing was found, 1 when something was, or is left after the repair, 2 for wrong usage,\n69 when the server cannot be reached, 75 when it cannot do it now or could not check everything.',
+  )
+  .action(async (options) => {
+    process.exitCode = await verify(options)
+  })
 
 // Whoever reads along may leave, as `head` does; what the program does goes on without a reader.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -1,7 +1,9 @@
 // Runs the roles of one process from ready to drained.
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import closeWithGrace from 'close-with-grace'
 import { pino } from 'pino'
+import packageFile from '../package.json' with { type: 'json' }
 import { type Connected, connect } from './adapters/connect.ts'
 import { type DataDirectory, takeDataDirectory } from './adapters/data-directory.ts'
 import { awaitPostgres } from './adapters/read-models/await-postgres.ts'
@@ -14,8 +16,10 @@ import { newId } from './commands/new-id.ts'
 import { type Config, scriptEnvironment } from './config.ts'
 import type { Handler } from './ports/handler.ts'
 import type { Logger } from './ports/logger.ts'
+import { resetReadModels } from './projections/read-models.ts'
 import { startProjectorThread } from './projector-thread.ts'
 import { createQueries } from './queries/create-queries.ts'
+import { createThreadedCheck } from './verifier-thread.ts'
 import { createHttpHandler } from './workers/handlers/http.ts'
 import { loadHandlers } from './workers/handlers/load.ts'
 import { reapLeftovers } from './workers/handlers/processes.ts'
@@ -126,9 +130,10 @@ async function startRoles(
   const queries = createQueries({ url: databaseUrl, pool, head: () => ports.store.head() })
   started.push({ name: 'queries', stop: () => queries.close() })
 
-  const app = createApp(ports, queries, logger, {
-    ...config,
-    leaseCheckMs: Math.min(config.leaseMs / 3, LEASE_CHECK_MS),
+  const settings = { ...config, leaseCheckMs: Math.min(config.leaseMs / 3, LEASE_CHECK_MS) }
+  const app = createApp(ports, queries, logger, settings, {
+    checkLog: createThreadedCheck(config, databaseUrl),
+    reset: (names) => resetReadModels(pool, names),
   })
   const roles = new Set(config.roles)
   if (roles.has('projector')) started.push(startProjectorThread({ config, databaseUrl }, failed))
@@ -140,6 +145,8 @@ async function startRoles(
   if (roles.has('worker')) await startWorker(app, config, directory, handlers, started, logger)
   const ready = readiness(ports, () => isHealthy(pool))
   const address = roles.has('api') ? await listen(app, config, logger, started, ready) : ''
+  // Before the API, which waits for its answers to end.
+  started.push({ name: 'verification', stop: async () => app.verification.stop() })
   return { app, ports, address }
 }
 
@@ -193,6 +200,8 @@ async function startWorker(
     queues: config.queues.map(({ name }) => name),
     concurrency: config.concurrency,
     perQueue: Object.fromEntries(limits),
+    labels: config.labels,
+    about: { host: hostname(), pid: process.pid, version: packageFile.version },
   })
   started.push({ name: 'worker', stop: () => worker.drain(DRAIN_GRACE_MS) })
   const keepMs = config.keepWorkHours * 3_600_000

@@ -25,7 +25,7 @@ export const logFolder = (config: Pick<Config, 'eventStore' | 'data'>): string =
 export async function connect(config: Config, logger: Logger): Promise<Connected> {
   const store = await EmbeddedEventStore.open(logFolder(config))
   const clock = systemClock
-  const queue = createMemoryQueue()
+  const queue = createMemoryQueue(clock)
   const leases = createMemoryLeases(clock)
   const logs = createFileStageLogs({
     dir: join(config.data, 'logs'),

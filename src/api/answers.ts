@@ -8,12 +8,12 @@ import type { ExecutionGraph } from '../queries/graph.ts'
 import type { ExecutionSummary, ExecutionView, Page, ProjectionView, WorkflowView } from '../queries/queries.ts'
 import type { RunDiff } from '../queries/time-travel.ts'
 
-const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })
-const revision = z.string().meta({ description: 'A place in the stream, from 0.', examples: ['12'] })
+export const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })
+export const revision = z.string().meta({ description: 'A place in the stream, from 0.', examples: ['12'] })
 export const time = z.string().meta({ description: 'ISO 8601 in UTC.', examples: ['2030-01-31T18:00:00.000Z'] })
 export const json = z.custom<Json>().meta({ description: 'Any JSON.' })
 
-const pageOf = <T extends z.ZodType>(item: T) =>
+export const pageOf = <T extends z.ZodType>(item: T) =>
   z.object({
     items: z.array(item).readonly(),
     nextCursor: z.string().nullable().meta({ description: '`cursor` of the next page; null after the last.' }),
@@ -90,6 +90,8 @@ const stageStatus = z.enum([
   'skipped',
   'cancelled',
 ])
+export const resourceName = z.enum(['slots', 'cpu', 'memory', 'disk'])
+export const blockers = z.array(z.object({ executionId: z.string(), stage: z.string().optional() })).readonly()
 const stageSchema = z.object({
   status: stageStatus,
   attempt: z.int().meta({ description: 'The latest attempt; 0 before the first.' }),
@@ -99,7 +101,7 @@ const stageSchema = z.object({
   error: stageError.optional(),
   waiting: z
     .object({
-      for: z.enum(['timer', 'retry', 'approval', 'signal', 'person']),
+      for: z.enum(['timer', 'retry', 'approval', 'signal', 'person', 'pool']),
       until: time.optional(),
       approvers: z
         .array(z.string())
@@ -109,6 +111,13 @@ const stageSchema = z.object({
       required: z.int().optional().meta({ description: 'How many have to grant it.' }),
       granted: z.array(z.string()).readonly().optional().meta({ description: 'Who has granted it.' }),
       signal: z.string().optional().meta({ description: 'Name of the signal.' }),
+      pool: z.string().optional().meta({ description: 'Name of the pool.' }),
+      reason: z
+        .enum(['asked', 'capacity', 'turn'])
+        .optional()
+        .meta({ description: 'Of a pool: just asked, too little is free, or others come first.' }),
+      short: z.array(resourceName).readonly().optional().meta({ description: 'What the pool has too little of.' }),
+      blockers: blockers.optional().meta({ description: 'Some of those who hold the pool or come first.' }),
     })
     .optional(),
   reason: z.string().optional(),
@@ -136,6 +145,10 @@ const executionSummary = z.object({
     .object({ executionId: z.string(), stage: z.string(), attempt: z.int(), depth: z.int() })
     .optional()
     .meta({ description: 'The stage of another run that this run does the work of.' }),
+  waiting: z
+    .object({ for: z.literal('concurrency'), group: z.string(), blockers })
+    .optional()
+    .meta({ description: 'Nothing of the run has begun: its concurrency group has no room for it yet.' }),
   startedAt: time,
   finishedAt: time.optional(),
   revision,
@@ -230,7 +243,7 @@ export const projectionsSchema = pageOf(
 ).meta({ id: 'Projections' })
 
 /** Revision and position of a view as HTTP has them. */
-const placed = <T extends { readonly revision: number; readonly position: number }>(view: T) => ({
+export const placed = <T extends { readonly revision: number; readonly position: number }>(view: T) => ({
   ...view,
   revision: String(view.revision),
   position: String(view.position),

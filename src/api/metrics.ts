@@ -1,6 +1,7 @@
 // Prometheus: how long requests take, and whatever else the process registers.
 import type { FastifyInstance } from 'fastify'
-import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { RouteStats } from '../ports/work-queue.ts'
 
 /** Of its own where the caller has none, with what prom-client knows about the process. */
 export function defaultRegistry(): Registry {
@@ -23,4 +24,33 @@ export function measureRequests(server: FastifyInstance, registry: Registry): vo
     durations.labels(request.method, route, String(reply.statusCode)).observe(reply.elapsedTime / 1_000)
     done()
   })
+}
+
+/** Of each queue, with the labels that its work asks for: what `GET /v1/{ns}/queues` says, at the time of the scrape. */
+export function measureQueues(
+  queues: () => Promise<readonly RouteStats[]>,
+  nowMs: () => number,
+  registry: Registry,
+): void {
+  const kinds = { gauge: Gauge, counter: Counter }
+  const measure = (kind: keyof typeof kinds, name: string, help: string, read: (route: RouteStats) => number): void => {
+    const metric = new kinds[kind]({
+      name: `millrace_queue_${name}`,
+      help,
+      labelNames: ['queue', 'labels'],
+      registers: [registry],
+      async collect() {
+        metric.reset()
+        for (const route of await queues()) metric.labels(route.queue, route.labels.join(',')).inc(read(route))
+      },
+    })
+  }
+  measure('gauge', 'depth', 'Work that waits.', ({ depth }) => depth)
+  measure('gauge', 'oldest_seconds', 'Age of the work that has waited longest.', ({ oldestAt }) =>
+    oldestAt === undefined ? 0 : Math.max(0, (nowMs() - Date.parse(oldestAt)) / 1_000),
+  )
+  measure('gauge', 'running', 'Work that was taken and is not done.', ({ running }) => running)
+  measure('gauge', 'consumers', 'Workers that would take it.', ({ consumers }) => consumers)
+  measure('counter', 'published_total', 'Work that came.', ({ published }) => published)
+  measure('counter', 'taken_total', 'Work that was taken.', ({ taken }) => taken)
 }

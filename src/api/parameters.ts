@@ -1,6 +1,7 @@
 // What paths, queries and headers are made of, each pattern in one place.
 import { z } from 'zod'
 import { signalNamePattern } from '../domain/workflow/handler-names.ts'
+import { parseDurationMs } from '../domain/workflow/units.ts'
 
 /** Names of routes of their own, which a namespace therefore cannot have. */
 const reserved = new Set(['admin', 'live'])
@@ -17,6 +18,7 @@ const stageName = z.string().regex(/^[a-z][A-Za-z0-9_.-]{0,127}$/)
 
 export const namespaceParams = z.strictObject({ namespace })
 export const workflowParams = z.strictObject({ namespace, name: name.meta({ description: 'Name of the workflow.' }) })
+export const poolParams = z.strictObject({ namespace, name: name.meta({ description: 'Name of the pool.' }) })
 export const executionParams = z.strictObject({ namespace, id: uuid.meta({ description: 'Id of the execution.' }) })
 export const stageParams = executionParams.extend({ stage: stageName.meta({ description: 'Id of the stage.' }) })
 export const signalParams = executionParams.extend({
@@ -74,6 +76,30 @@ export const executionsQuery = pageQuery.extend({
   from: instant.optional().meta({ description: 'Started at this time or later.' }),
   to: instant.optional().meta({ description: 'Started before this time.' }),
 })
+
+export const workersQuery = pageQuery.extend({
+  status: z.enum(['running', 'draining', 'stopped', 'lost']).optional(),
+})
+/** One that a workflow defines is named for both: `release.nightly`. */
+const scheduleName = z.string().regex(/^[a-z][a-z0-9_-]{0,62}(\.[a-z][a-z0-9_-]{0,62})?$/)
+export const scheduleParams = z.strictObject({
+  namespace,
+  name: scheduleName.meta({ description: 'Name of the schedule.' }),
+})
+export const ownScheduleParams = z.strictObject({
+  namespace,
+  name: name.meta({ description: 'Name of the schedule.' }),
+})
+export const schedulesQuery = pageQuery.extend({
+  workflow: name.optional().meta({ description: 'Schedules of this workflow.' }),
+})
+const MAX_UPCOMING = 100
+const upcoming = whole('count')
+  .refine((count) => count >= 1 && count <= MAX_UPCOMING, `count is 1 to ${MAX_UPCOMING}`)
+  .default(10)
+  .meta({ description: `How many, at most ${MAX_UPCOMING}; 10 where it is left out.` })
+export const upcomingQuery = z.strictObject({ ...freshness, count: upcoming })
+export const previewQuery = z.strictObject({ count: upcoming })
 
 const MAX_VERSION = 999_999_999
 const MAX_RUNS = 1_000
@@ -149,6 +175,18 @@ export const failuresQuery = z
     error: 'from comes after to',
     path: ['from'],
   })
+
+const step = z
+  .string()
+  .refine((text) => (parseDurationMs(text) ?? 0) >= 1_000, 'step is a duration of a second or more, such as 10s or 5m')
+  .transform((text) => parseDurationMs(text)!)
+
+export const utilisationQuery = z.strictObject({
+  ...freshness,
+  from: instant.optional().meta({ description: 'From this time on; a day before `to` where it is left out.' }),
+  to: instant.optional().meta({ description: 'Before this time; now where it is left out.' }),
+  step: step.optional().meta({ description: 'A duration such as 5m.' }),
+})
 
 const position = (what: string) => whole(what).optional()
 

@@ -5,6 +5,7 @@ import type { Fault, RejectionCode } from '../domain/rejected.ts'
 import { Rejected } from '../domain/rejected.ts'
 import { StoreUnavailable } from '../ports/event-store.ts'
 import { BadCursor } from '../queries/queries.ts'
+import { VerificationRunning } from '../verification/verify.ts'
 import { isOutOfReach } from './out-of-reach.ts'
 
 const statusOfRejection = {
@@ -18,6 +19,12 @@ const statusOfRejection = {
   EXECUTION_UNKNOWN: 404,
   EXECUTION_ALREADY_ENDED: 409,
   EXECUTION_CANCELLING: 409,
+  EXECUTION_QUEUED: 409,
+  EXECUTION_PAUSED: 409,
+  CONCURRENCY_LIMIT: 409,
+  POOL_UNKNOWN: 404,
+  POOL_TOO_SMALL: 409,
+  POOL_FULL: 409,
   STAGE_UNKNOWN: 404,
   STAGE_NOT_RETRYABLE: 409,
   STAGE_NOT_SKIPPABLE: 409,
@@ -26,7 +33,14 @@ const statusOfRejection = {
   SIGNALS_FULL: 409,
   CHECKPOINT_TOO_LARGE: 413,
   RESTORE_IMPOSSIBLE: 422,
+  SCHEDULE_UNKNOWN: 404,
+  SCHEDULE_INVALID: 422,
+  SCHEDULE_OWNED: 409,
+  BACKFILL_RUNNING: 409,
+  BACKFILL_IMPOSSIBLE: 422,
   ATTEMPT_STALE: 409,
+  WORKER_UNKNOWN: 404,
+  WORKER_STOPPED: 409,
   EVENT_TOO_LARGE: 413,
 } as const satisfies Record<RejectionCode, number>
 
@@ -43,6 +57,7 @@ const requestProblems = {
   REQUEST_TIMEOUT: 408,
   BODY_TOO_LARGE: 413,
   CONTENT_TYPE_UNSUPPORTED: 415,
+  VERIFICATION_RUNNING: 409,
   HOST_UNKNOWN: 421,
   ORIGIN_REFUSED: 403,
   DOCUMENT_MALFORMED: 422,
@@ -122,6 +137,8 @@ export function answerTo(error: unknown): Answer {
   if (error instanceof Rejected)
     return answer(error.code, statusOfRejection[error.code], error.message, { faults: error.faults })
   if (error instanceof BadCursor) return answer('CURSOR_INVALID', 400, error.message)
+  if (error instanceof VerificationRunning)
+    return answer('VERIFICATION_RUNNING', 409, error.message, { headers: RETRY_SOON })
   if (error instanceof StoreUnavailable) return storeUnavailable(error)
   if (isOutOfReach(error)) {
     const detail = 'the read models are out of reach; runs go on, and the queries over the log still answer'

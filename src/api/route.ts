@@ -13,7 +13,7 @@ import { problemSchema, RequestProblem, statusOf } from './problems.ts'
 export type Shape = {
   readonly summary: string
   readonly description?: string
-  readonly tag: 'Workflows' | 'Executions' | 'Operations'
+  readonly tag: 'Workflows' | 'Executions' | 'Schedules' | 'Pools' | 'Operations'
   readonly params?: z.ZodObject
   readonly query?: z.ZodObject
   readonly headers?: z.ZodObject

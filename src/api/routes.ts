@@ -6,12 +6,16 @@ import { adviceRoutes } from './routes/advice.ts'
 import { executionRoutes } from './routes/executions.ts'
 import { failureRoutes } from './routes/failures.ts'
 import { operationRoutes, type Readiness } from './routes/operations.ts'
+import { poolRoutes } from './routes/pools.ts'
+import { scheduleRoutes } from './routes/schedules.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { timeTravelRoutes } from './routes/time-travel.ts'
+import { verificationRoutes } from './routes/verification.ts'
 import { whatIfRoutes } from './routes/what-if.ts'
+import { workerRoutes } from './routes/workers.ts'
 import { workflowRoutes } from './routes/workflows.ts'
 
-export type RouteTable = readonly (readonly [method: 'GET' | 'POST' | 'PUT', path: string, route: Route])[]
+export type RouteTable = readonly (readonly [method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, route: Route])[]
 
 export function routeTable(
   app: App,
@@ -20,11 +24,15 @@ export function routeTable(
   const workflows = workflowRoutes(app)
   const advice = adviceRoutes(app)
   const executions = executionRoutes(app)
+  const schedules = scheduleRoutes(app)
   const stages = stageRoutes(app)
   const whatIf = whatIfRoutes(app)
   const timeTravel = timeTravelRoutes(app)
   const failures = failureRoutes(app)
+  const pools = poolRoutes(app)
+  const workers = workerRoutes(app)
   const operations = operationRoutes(app, options)
+  const verification = verificationRoutes(app)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
     ['POST', '/v1/:namespace/workflows/validate', workflows.validate],
@@ -56,10 +64,29 @@ export function routeTable(
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/fail', stages.fail],
     ['GET', '/v1/:namespace/executions/:id/stages/:stage/logs', stages.logs],
 
+    ['GET', '/v1/:namespace/pools', pools.list],
+    ['PUT', '/v1/:namespace/pools/:name', pools.define],
+    ['GET', '/v1/:namespace/pools/:name', pools.one],
+    ['GET', '/v1/:namespace/pools/:name/utilisation', pools.utilisation],
+    ['GET', '/v1/:namespace/schedules', schedules.list],
+    ['POST', '/v1/:namespace/schedules/preview', schedules.previewUnsaved],
+    ['PUT', '/v1/:namespace/schedules/:name', schedules.define],
+    ['GET', '/v1/:namespace/schedules/:name', schedules.one],
+    ['DELETE', '/v1/:namespace/schedules/:name', schedules.remove],
+    ['GET', '/v1/:namespace/schedules/:name/preview', schedules.preview],
+    ['POST', '/v1/:namespace/schedules/:name/pause', schedules.pause],
+    ['POST', '/v1/:namespace/schedules/:name/resume', schedules.resume],
+    ['POST', '/v1/:namespace/schedules/:name/backfill', schedules.backfill],
+    ['POST', '/v1/:namespace/schedules/:name/backfill/cancel', schedules.cancelBackfill],
+
     ['POST', '/v1/:namespace/failures/classify', failures.classify],
     ['GET', '/v1/:namespace/failures', failures.statistics],
 
+    ['GET', '/v1/:namespace/workers', workers.list],
+    ['GET', '/v1/:namespace/queues', workers.queues],
+
     ['GET', '/v1/admin/projections', operations.projections],
+    ['POST', '/v1/admin/verify', verification.verify],
     ['GET', '/health/live', operations.live],
     ['GET', '/health/ready', operations.ready],
     ['GET', '/metrics', operations.metrics],

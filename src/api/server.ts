@@ -8,9 +8,10 @@ import type { App } from '../app.ts'
 import { withLine } from '../commands/parse-document.ts'
 import type { Logger } from '../ports/logger.ts'
 import { readBodies } from './bodies.ts'
+import { endConnections } from './closing.ts'
 import { describeRoutes, withSlash } from './documentation.ts'
 import { guardRequests } from './gate.ts'
-import { defaultRegistry, measureRequests } from './metrics.ts'
+import { defaultRegistry, measureQueues, measureRequests } from './metrics.ts'
 import { answerTo, RequestProblem, sendProblem } from './problems.ts'
 import { optionsOf } from './route.ts'
 import type { Readiness } from './routes/operations.ts'
@@ -41,6 +42,8 @@ export type Limits = {
   readonly idleMs: number
   /** Between two requests of one connection. */
   readonly keepAliveMs: number
+  /** From when the server is to close until what it has not answered is cut off. */
+  readonly closeMs: number
   /** Of one address. */
   readonly requestsPerSecond: number
   /** How late timers may be on average over a second before requests are turned away. */
@@ -55,6 +58,7 @@ const defaultLimits: Limits = {
   checkMs: 1_000,
   idleMs: 60_000,
   keepAliveMs: 72_000,
+  closeMs: 5_000,
   requestsPerSecond: 20_000,
   eventLoopDelayMs: 1_000,
 }
@@ -93,7 +97,9 @@ export function createServer(app: App, options: ServerOptions): FastifyInstance 
   server.setSerializerCompiler(() => JSON.stringify)
   answerErrors(server, options.logger)
   guardRequests(server, options.host)
+  endConnections(server, limits.closeMs)
   measureRequests(server, registry)
+  measureQueues(app.queues, () => app.clock.now(), registry)
   readBodies(server)
   const unknownRoute = createUnknownRoute(server)
   protect(server, limits)

@@ -1,27 +1,35 @@
 // The invariants of a single run: how it starts, stops and ends. `stage-checker.ts` has those of its stages.
 
+import { takeGenerated } from './group-checker.ts'
 import { hasEnded, hasSucceeded, type Recorded, type Run, type Seen, said, seenOf } from './run-seen.ts'
 import { checkSettled } from './settled-checker.ts'
-import { takeGenerated, takeOfStage } from './stage-checker.ts'
+import { takeOfStage } from './stage-checker.ts'
 import type { Accuse, Expectation } from './violations.ts'
 
-export function checkRun(events: readonly Recorded[], expectation: Expectation, accuse: Accuse): void {
-  const [first, ...rest] = events
-  if (first?.type !== 'ExecutionStarted') {
-    if (first) accuse(first, 6, `the run begins with ${first.type}`)
-    return
+export function createRunChecker(expectation: Expectation, accuse: Accuse) {
+  let run: Run | undefined
+  let before: Recorded | undefined
+  return {
+    take(event: Recorded): void {
+      if (before === undefined) {
+        if (event.type === 'ExecutionStarted') run = begin(event, accuse)
+        else accuse(event, 6, `the run begins with ${event.type}`)
+      } else if (run) {
+        if (event.metadata.commandId !== before.metadata.commandId) checkSettled(run, before)
+        take(run, event)
+      }
+      before = event
+    },
+    end(): void {
+      if (!run || !before) return
+      checkSettled(run, before)
+      if (expectation.healed && !run.ended) accuse(before, 8, 'the run has not ended')
+      checkCancelledInTime(run, before, expectation)
+    },
+    get ended(): boolean {
+      return run?.ended === true
+    },
   }
-  const run = begin(first, accuse)
-  let before: Recorded = first
-  for (const event of rest) {
-    if (event.metadata.commandId !== before.metadata.commandId) checkSettled(run, before)
-    if (run.ended) accuse(event, 7, `${event.type} comes after the end of the run`)
-    else take(run, event)
-    before = event
-  }
-  checkSettled(run, before)
-  if (expectation.healed && !run.ended) accuse(before, 8, 'the run has not ended')
-  checkCancelledInTime(run, before, expectation)
 }
 
 function begin({ data, metadata }: Recorded<'ExecutionStarted'>, accuse: Accuse): Run {
@@ -32,6 +40,7 @@ function begin({ data, metadata }: Recorded<'ExecutionStarted'>, accuse: Accuse)
     startedWith: metadata.commandId,
     onFailure: data.definition.onFailure,
     rules: data.definition.failures ?? [],
+    queued: data.concurrency !== undefined,
     timeoutAt: data.timeoutAt,
     paused: undefined,
     cancellation: undefined,
@@ -48,6 +57,14 @@ function take(run: Run, event: Recorded): void {
   switch (event.type) {
     case 'ExecutionStarted':
       run.accuse(event, 6, 'the run starts a second time')
+      return
+    case 'ExecutionDeferred':
+      if (!run.queued) run.accuse(event, 10, 'the run does not wait for a group')
+      return
+    case 'ExecutionAdmitted':
+      if (!run.queued) run.accuse(event, 10, 'the run has begun already, or is in no group')
+      run.queued = false
+      run.timeoutAt = event.data.timeoutAt
       return
     case 'ExecutionPaused':
     case 'ExecutionResumed':
@@ -103,6 +120,7 @@ function takePause(run: Run, event: Recorded<'ExecutionPaused' | 'ExecutionResum
 function takeCancellation(run: Run, event: Recorded<'ExecutionCancellationRequested'>): void {
   if (run.cancellation) run.accuse(event, 21, 'cancellation is requested a second time')
   const timedOut = event.data.outcome === 'failed'
+  if (timedOut && run.queued) run.accuse(event, 19, 'the time of the run has not begun')
   if (timedOut && (run.paused || event.at < run.timeoutAt))
     run.accuse(event, 19, `the run's time ends at ${run.timeoutAt}, not at ${event.at}, and not while it is paused`)
   if (timedOut && run.compensated) run.accuse(event, 24, 'the time of the run cuts off what undoes it')

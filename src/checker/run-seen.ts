@@ -22,6 +22,8 @@ export type Seen = {
   granted: number
   /** Of the retry that was announced and has not begun. */
   dueAt: string | undefined
+  /** The pool that its next attempt waits for. */
+  asks: string | undefined
   waits: Wait | undefined
   approval: { required: number; self: boolean; granted: string[]; rejected: boolean } | undefined
   /** The last checkpoint of the attempt. */
@@ -39,6 +41,8 @@ export type Run = {
   readonly startedWith: string
   readonly onFailure: string
   readonly rules: readonly FailureRule[]
+  /** Waits for its group: nothing of it may begin. */
+  queued: boolean
   timeoutAt: string
   paused: Recorded<'ExecutionPaused'> | undefined
   cancellation: Recorded<'ExecutionCancellationRequested'> | undefined
@@ -61,6 +65,7 @@ export const seenOf = (stage: CompiledStage): Seen => ({
   manual: 0,
   granted: 0,
   dueAt: undefined,
+  asks: undefined,
   waits: undefined,
   approval: undefined,
   sequence: 0,
@@ -95,7 +100,9 @@ export function verdictOn(run: Run, { stage: { trigger, needs } }: Seen): 'start
 
 /** The stages of a group that take up room in it. */
 export const runningIn = ({ children }: Seen): readonly Seen[] =>
-  children.filter(({ status }) => ['scheduled', 'running', 'waiting', 'expanded'].includes(status))
+  children.filter(
+    ({ status, asks }) => ['scheduled', 'running', 'waiting', 'expanded'].includes(status) || asks !== undefined,
+  )
 
 export const maxParallelOf = ({ stage }: Seen): number => stage.matrix?.maxParallel ?? Infinity
 

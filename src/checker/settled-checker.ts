@@ -43,12 +43,15 @@ function idleLeft(run: Run, one: Seen): string | undefined {
   if (endsNow(run, one)) return 'with a stage that nobody will start'
   const parent = stage.parent === undefined ? undefined : run.stages.get(stage.parent)
   if (parent && parent.status !== 'expanded') return 'with a stage whose group has ended'
+  if (run.queued) return undefined
+  const patient = stage.trigger === 'all-done' || stage.trigger === 'any-failure'
+  const outlives = patient || parent !== undefined || stage.compensates !== undefined
+  if (one.asks !== undefined)
+    return run.failing && !outlives ? 'with a stage that ought to end with the run' : undefined
   if (dueAt !== undefined || attempt > 0) return undefined
   const verdict = verdictOn(run, one)
   if (verdict === 'never') return 'with a stage that can never start'
-  const patient = stage.trigger === 'all-done' || stage.trigger === 'any-failure'
-  if (run.failing && !parent && !patient && stage.compensates === undefined)
-    return 'with a stage that ought to end with the run'
+  if (run.failing && !outlives) return 'with a stage that ought to end with the run'
   // What an append has no room for begins with a later one, as long as something goes on so that there will be one; only large runs come to that.
   const busy = [...run.stages.values()].filter(({ status }) => status === 'scheduled' || status === 'running').length
   if (busy > 0 && run.stages.size > 100) return undefined

@@ -1,5 +1,4 @@
 // The invariants of one stage of a run: its attempts, what they wait for, and their outcomes.
-import type { CompiledStage } from '../domain/workflow/definition.ts'
 import {
   hasEnded,
   hasSucceeded,
@@ -9,7 +8,6 @@ import {
   runningIn,
   type Seen,
   said,
-  seenOf,
   verdictOn,
 } from './run-seen.ts'
 
@@ -19,7 +17,16 @@ type OfStage = Exclude<
 >
 
 export function takeOfStage(run: Run, seen: Seen, event: OfStage): void {
+  takeAlone(run, seen, event)
+  // Whatever else happens to a stage, it then waits for its pool no more.
+  if (event.type !== 'StageDeferred') seen.asks = undefined
+}
+
+function takeAlone(run: Run, seen: Seen, event: OfStage): void {
   switch (event.type) {
+    case 'StageDeferred':
+      takeDeferred(run, seen, event)
+      return
     case 'StageScheduled':
       takeScheduled(run, seen, event)
       return
@@ -68,6 +75,19 @@ export function takeOfStage(run: Run, seen: Seen, event: OfStage): void {
   }
 }
 
+/** The attempt is as good as begun, but for the pool: it asks once, and hears why not once for each reason. */
+function takeDeferred(run: Run, seen: Seen, event: Recorded<'StageDeferred'>): void {
+  const { attempt, pool, reason } = event.data
+  if (seen.status !== 'idle') run.accuse(event, 11, `attempt ${attempt} asks for ${pool} while ${said(seen)}`)
+  if (attempt !== seen.attempt + 1) run.accuse(event, 12, `attempt ${attempt} asks after ${seen.attempt}`)
+  if (seen.stage.resources?.pool !== pool) run.accuse(event, 17, `its stage does not ask for ${pool}`)
+  if ((reason === 'asked') !== (seen.asks === undefined)) run.accuse(event, 17, `it asks (${reason}) out of turn`)
+  if (reason === 'asked') checkBegins(run, seen, event)
+  if (seen.dueAt !== undefined && event.at < seen.dueAt)
+    run.accuse(event, 16, `attempt ${attempt} is due at ${seen.dueAt}, not at ${event.at}`)
+  seen.asks = pool
+}
+
 function takeScheduled(run: Run, seen: Seen, event: Recorded<'StageScheduled'>): void {
   const { accuse } = run
   const { stage, attempt, waitsFor } = event.data
@@ -84,6 +104,8 @@ function takeScheduled(run: Run, seen: Seen, event: Recorded<'StageScheduled'>):
   if (seen.attempt > 0 && seen.dueAt === undefined) accuse(event, 16, `attempt ${attempt} was not announced`)
   if (seen.dueAt !== undefined && event.at < seen.dueAt)
     accuse(event, 16, `attempt ${attempt} is due at ${seen.dueAt}, not at ${event.at}`)
+  if (seen.asks !== event.data.grant?.pool)
+    accuse(event, 17, `attempt ${attempt} holds ${event.data.grant?.pool}, and asked for ${seen.asks}`)
   const status = waitsFor ? 'waiting' : 'scheduled'
   Object.assign(seen, { status, attempt, waits: waitsFor, approval: undefined, sequence: 0, dueAt: undefined })
   const group = seen.stage.parent === undefined ? undefined : run.stages.get(seen.stage.parent)
@@ -92,14 +114,20 @@ function takeScheduled(run: Run, seen: Seen, event: Recorded<'StageScheduled'>):
 }
 
 /** Whether the run lets the stage begin, be it an attempt or a group. */
-function checkBegins(run: Run, seen: Seen, event: Recorded<'StageScheduled' | 'StagesGenerated'>): void {
+export function checkBegins(
+  run: Run,
+  seen: Seen,
+  event: Recorded<'StageScheduled' | 'StageDeferred' | 'StagesGenerated'>,
+): void {
   const { id, trigger, needs, parent, compensates } = seen.stage
-  if (seen.attempt === 0 && verdictOn(run, seen) !== 'start') {
+  // What has asked its pool has begun, whatever a person has reopened since.
+  if (seen.attempt === 0 && seen.asks === undefined && verdictOn(run, seen) !== 'start') {
     const states = needs.map((need) => `${need} ${run.stages.get(need)?.status}`).join(', ')
     run.accuse(event, 9, `${trigger} does not hold over ${states}`)
   }
   if (parent !== undefined && run.stages.get(parent)?.status !== 'expanded')
     run.accuse(event, 9, `${id} begins while the stage that generated it does not wait for it`)
+  if (run.queued) run.accuse(event, 10, `${id} begins while the run waits for its group`)
   if (run.paused) run.accuse(event, 10, `${id} begins while the run is paused`)
   const undoes = compensates !== undefined && run.cancellation?.data.outcome === 'failed'
   if (run.cancellation && !undoes) run.accuse(event, 10, `${id} begins after cancellation was requested`)
@@ -137,7 +165,8 @@ function takeFailed(run: Run, seen: Seen, event: Recorded<'StageFailed'>): void 
   const { waits } = seen
   // An expression without an answer fails the stage before the attempt is there; the last one that was is named.
   const unanswered = error.code === 'EXPRESSION_FAILED' || error.code === 'INPUT_INVALID'
-  const beforeAttempt = unanswered && seen.status === 'idle' && attempt === seen.attempt
+  const refused = seen.asks !== undefined && (error.code === 'POOL_UNKNOWN' || error.code === 'POOL_TOO_SMALL')
+  const beforeAttempt = (unanswered || refused) && seen.status === 'idle' && attempt === seen.attempt
   if (!beforeAttempt) checkOutcome(run, seen, event)
   if (
     seen.status === 'waiting' &&
@@ -226,36 +255,6 @@ function takeRestored(run: Run, seen: Seen, { data, ...event }: Recorded<'StageR
   if (data.as === 'skipped') Object.assign(seen, { status: 'skipped', skipped: data.reason })
   else Object.assign(seen, { status: 'completed', attempt: data.attempt })
   if (data.as === 'completed' && data.attempt > 0 && seen.stage.compensate) run.undoable.push(seen.stage.id)
-}
-
-/** A stage goes on as others: those of a matrix before it has begun, any others when its work has ended. */
-export function takeGenerated(run: Run, event: Recorded<'StagesGenerated'>): void {
-  const { parent, attempt, stages } = event.data
-  const seen = run.stages.get(parent)
-  if (!seen) {
-    run.accuse(event, 14, `StagesGenerated names no stage of the run: ${parent}`)
-    return
-  }
-  const { matrix: _, when: __, ...inherited } = seen.stage
-  // A group that was restored is there before the stage would have begun.
-  const atStart = event.metadata.commandId === run.startedWith
-  if (seen.stage.matrix) {
-    if (seen.status !== 'idle') run.accuse(event, 11, `it goes on as others while ${said(seen)}`)
-    if (!atStart) checkBegins(run, seen, event)
-  } else if (!atStart && (!['scheduled', 'running'].includes(seen.status) || attempt !== seen.attempt))
-    run.accuse(event, 14, `attempt ${attempt} goes on as others while ${said(seen)}`)
-  const children = stages.map((stage): CompiledStage => {
-    if ('uses' in stage) return stage
-    return { ...inherited, ...stage, parent, needs: [], trigger: 'all-success' }
-  })
-  const added = children.map(seenOf)
-  for (const child of added) {
-    const { id, parent: said } = child.stage
-    if (run.stages.has(id)) run.accuse(event, 12, `the run has a stage ${id} already`)
-    if (said !== parent) run.accuse(event, 14, `${id} does not say that ${parent} generated it`)
-    run.stages.set(id, child)
-  }
-  Object.assign(seen, { status: 'expanded', attempt, children: added, dueAt: undefined })
 }
 
 type Outcome = Recorded<'StageCompleted' | 'StageFailed' | 'StageCancelled'>

@@ -28,7 +28,15 @@ export function executionIdFor(namespace: string, workflow: string, key: string)
 /** The same id for the same words, as JSON, because a word may hold whatever separator one could choose. */
 export const derivedId = (words: readonly (string | number)[]): string => uuidv5(JSON.stringify(words), MILLRACE)
 
+/** The id of the run that a schedule starts for one of its nominal times: one run, however often that is tried. */
+export function scheduledRunIdFor(namespace: string, schedule: string, nominalAt: string): string {
+  return derivedId(['schedule', namespace, schedule, nominalAt])
+}
+
 /** The id of the run that does the work of one attempt of a sub-workflow: whoever starts it twice starts it once. */
 export function subWorkflowIdFor(executionId: string, stage: string, attempt: number): string {
   return derivedId([executionId, stage, attempt])
 }
+
+/** What stands for a concurrency group in the name of its stream; the group itself may be called anything. */
+export const groupIdFor = (group: string): string => derivedId(['group', group])

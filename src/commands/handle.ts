@@ -3,6 +3,7 @@ import { Rejected } from '../domain/rejected.ts'
 import { upcast, versionOf } from '../domain/upcast.ts'
 import { AppendTooLarge, type EventStore, StoreUnavailable, WrongExpectedRevision } from '../ports/event-store.ts'
 import { newId } from './new-id.ts'
+import { RecentlyUsed } from './recently-used.ts'
 
 /** Who asks, when (ISO 8601), and what for: it becomes the metadata of the events. */
 export type Context = Omit<Metadata, 'commandId'> & { readonly commandId?: string; readonly at: string }
@@ -60,14 +61,14 @@ const MAX_UNAVAILABLE = 5
 /** How many commands of one stream may share an append. */
 const MAX_TOGETHER = 256
 
-/** @param options.aggregates how many are kept in memory; the least recently used idle ones go first */
+/** @param options.aggregates about how many are kept in memory; those that were not used lately and are idle go first */
 export function createHandle(store: EventStore, options: { aggregates: number } = { aggregates: 20_000 }): Handle {
-  const mailboxes = new Map<string, Mailbox>()
+  const mailboxes = new RecentlyUsed<Mailbox>(options.aggregates, ({ busy }) => busy)
 
   function mailboxOf(decider: Decider<never, never, never>, stream: string): Mailbox {
     const known = mailboxes.get(stream)
-    mailboxes.delete(stream)
-    const mailbox: Mailbox = known ?? {
+    if (known) return known
+    const mailbox: Mailbox = {
       stream,
       decider: decider as unknown as Decider<unknown, unknown, DomainEvent>,
       state: decider.initialState,
@@ -77,16 +78,7 @@ export function createHandle(store: EventStore, options: { aggregates: number } 
       busy: false,
     }
     mailboxes.set(stream, mailbox)
-    if (mailboxes.size > options.aggregates) evictOne()
     return mailbox
-  }
-
-  function evictOne(): void {
-    for (const [stream, { busy }] of mailboxes) {
-      if (busy) continue
-      mailboxes.delete(stream)
-      return
-    }
   }
 
   const handle = (decider: Decider<never, never, never>, stream: string, command: unknown, context: Context) =>
@@ -206,6 +198,10 @@ function answer(mailbox: Mailbox, decisions: readonly Decision[]): void {
 
 /** Folds what the log has beyond what is in memory. */
 async function refresh(store: EventStore, mailbox: Mailbox): Promise<true> {
+  if (mailbox.revision === -1 && mailbox.decider.isBase) {
+    await foldFromBase(store, mailbox, mailbox.decider.isBase)
+    return true
+  }
   for await (const events of store.readStream(mailbox.stream, { from: mailbox.revision + 1 })) {
     for (const event of events as readonly RecordedEvent[]) {
       mailbox.state = mailbox.decider.evolve(mailbox.state, upcast(event))
@@ -214,6 +210,26 @@ async function refresh(store: EventStore, mailbox: Mailbox): Promise<true> {
     }
   }
   return true
+}
+
+/** Reads backwards, up to the first event that says by itself what the state is, and folds from there on. */
+async function foldFromBase(
+  store: EventStore,
+  mailbox: Mailbox,
+  isBase: (event: DomainEvent) => boolean,
+): Promise<void> {
+  const newest: RecordedEvent[] = []
+  read: for await (const events of store.readStream(mailbox.stream, { direction: 'backwards' })) {
+    for (const event of events) {
+      newest.push(upcast(event))
+      if (isBase(newest.at(-1)!)) break read
+    }
+  }
+  for (const event of newest.reverse()) {
+    mailbox.state = mailbox.decider.evolve(mailbox.state, event)
+    mailbox.revision = event.revision
+    mailbox.position = event.position
+  }
 }
 
 function forget(mailbox: Mailbox): void {

@@ -9,6 +9,7 @@ import { compileDocument } from './compile-document.ts'
 import { fingerprint } from './fingerprint.ts'
 import type { Handle } from './handle.ts'
 import { newId } from './new-id.ts'
+import { poolFaults } from './pool-faults.ts'
 
 export const retireWorkflowBody = z.strictObject({ reason: z.string().min(1).max(1_024).optional() })
 export type RetireWorkflowBody = z.infer<typeof retireWorkflowBody>
@@ -32,6 +33,8 @@ export function createWorkflowCommands(handle: Handle) {
         const fault = { pointer: '/name', message: `the path says ${name}, the document ${compiled.definition.name}` }
         throw new Rejected('DEFINITION_INVALID', 'the workflow is named otherwise than its path', [fault])
       }
+      const unmet = await poolFaults(handle, caller.namespace, compiled.definition)
+      if (unmet.length > 0) throw new Rejected('DEFINITION_INVALID', 'the workflow asks for what no pool has', unmet)
       const stream = workflowStream(caller.namespace, name)
       const context = contextOf(caller, newId())
       const { position, events } = await handle(
@@ -45,6 +48,7 @@ export function createWorkflowCommands(handle: Handle) {
             source,
             definition: compiled.definition,
             ...(compiled.inputSchema ? { inputSchema: compiled.inputSchema } : {}),
+            ...(compiled.schedules ? { schedules: compiled.schedules } : {}),
             fingerprint: fingerprint(source),
             ...(expectedVersion === undefined ? {} : { expectedVersion }),
           },

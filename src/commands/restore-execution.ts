@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { executionDecider } from '../domain/execution/decide.ts'
 import { type ExecutionEvent, type ExecutionEventOf, executionStream } from '../domain/execution/events.ts'
 import { type Origin, type Overrides, restore, revisionAt } from '../domain/execution/restore.ts'
-import { type Execution, isOpen } from '../domain/execution/state.ts'
+import { type Execution, isOpen, nominalTimeOf } from '../domain/execution/state.ts'
 import type { Json } from '../domain/message.ts'
 import { Rejected } from '../domain/rejected.ts'
 import { upcast } from '../domain/upcast.ts'
@@ -95,7 +95,7 @@ export function createRestoreExecution({ handle, store }: { handle: Handle; stor
         version: version ?? run.version,
         definition,
         input,
-        trigger: { kind: 'restore', by: caller.actor },
+        trigger: { kind: 'restore', by: caller.actor, ...nominalTimeOf(run) },
         labels: run.labels,
         priority: run.priority,
         fingerprint: print,

@@ -1,16 +1,19 @@
 import { z } from 'zod'
 import type { StartExecution } from '../domain/execution/commands.ts'
+import { concurrencyOf } from '../domain/execution/concurrency.ts'
 import { executionDecider } from '../domain/execution/decide.ts'
 import { executionStream } from '../domain/execution/events.ts'
-import type { Execution } from '../domain/execution/state.ts'
+import { type Execution, isOpen } from '../domain/execution/state.ts'
 import type { Json } from '../domain/message.ts'
+import { poolDecider } from '../domain/pool/decide.ts'
+import { groupStream } from '../domain/pool/events.ts'
 import { Rejected } from '../domain/rejected.ts'
 import { workflowDecider } from '../domain/workflow/decide.ts'
 import { workflowStream } from '../domain/workflow/events.ts'
 import { versionToRun } from '../domain/workflow/state.ts'
 import type { EventStore } from '../ports/event-store.ts'
 import { type Caller, contextOf } from './caller.ts'
-import { executionIdFor, fingerprint } from './fingerprint.ts'
+import { executionIdFor, fingerprint, groupIdFor } from './fingerprint.ts'
 import type { Handle } from './handle.ts'
 import { compileInputSchema } from './input-schema.ts'
 import { newId } from './new-id.ts'
@@ -44,6 +47,7 @@ export function createStartExecution({ handle, store }: { handle: Handle; store:
       if (state.status !== 'none') return repeatedStart(store, state, print, executionId)
     }
     const chosen = await chooseVersion(handle, namespace, body)
+    await requireRoom(handle, { ...chosen, namespace, executionId, trigger: { kind: 'api', by: caller.actor } })
     const context = contextOf(caller, executionId)
     const { position, events } = await handle(
       executionDecider,
@@ -63,6 +67,24 @@ export function createStartExecution({ handle, store }: { handle: Handle; store:
     )
     return events.length > 0 ? { id: executionId, position } : repeatedStart(store, undefined, print, executionId)
   }
+}
+
+/**
+ * Tells a caller at once what would otherwise become of the run: two that start at the same moment may both find room, and the
+ * allocator then cancels one of them.
+ * @throws Rejected CONCURRENCY_LIMIT where the workflow says that a run which finds its group full is not wanted
+ */
+async function requireRoom(handle: Handle, beginning: Parameters<typeof concurrencyOf>[0]): Promise<void> {
+  if (beginning.definition.concurrency?.onConflict !== 'reject') return
+  const { group, limit } = concurrencyOf(beginning)!
+  const { state } = await handle.load(poolDecider, groupStream(beginning.namespace, groupIdFor(group)))
+  if (state.status === 'undefined' || state.inUse.slots < limit) return
+  // What has ended holds its place until the allocator has read so.
+  const held = state.held.list().map(({ holder }) => handle.load(executionDecider, executionStream(holder.executionId)))
+  const open = (await Promise.all(held)).filter((run) => isOpen(run.state))
+  if (open.length < limit) return
+  const message = `${open.length} runs of the concurrency group ${group} are under way, and its limit is ${limit}`
+  throw new Rejected('CONCURRENCY_LIMIT', `${message}; start it again when one has ended`)
 }
 
 /**

@@ -3,7 +3,7 @@ import type { StageReport } from '../domain/execution/commands.ts'
 import { executionDecider } from '../domain/execution/decide.ts'
 import type { ExecutionEvent, ParentStage, StageError } from '../domain/execution/events.ts'
 import { executionStream } from '../domain/execution/events.ts'
-import type { Execution } from '../domain/execution/state.ts'
+import { type Execution, nominalTimeOf } from '../domain/execution/state.ts'
 import type { Json, RecordedEvent } from '../domain/message.ts'
 import { Rejected } from '../domain/rejected.ts'
 import { upcast } from '../domain/upcast.ts'
@@ -145,7 +145,7 @@ async function begin(
   try {
     const chosen = await chooseVersion(handle, namespace, asked)
     const child = childOf(called)
-    const trigger = { kind: 'workflow', by: `execution:${executionId}` } as const
+    const trigger = { kind: 'workflow', by: `execution:${executionId}`, ...nominalTimeOf(parent.run) } as const
     const labels = { ...chosen.definition.labels, ...parent.run.labels }
     const about = { namespace, executionId: child, labels, priority, trigger, fingerprint: '', at: context.at }
     const command = {

@@ -50,6 +50,8 @@ export type Decider<S, C, E extends DomainEvent> = {
   decide(command: C, state: S): readonly E[]
   /** True once nothing more can happen, so that nobody needs to keep the state in memory. */
   isTerminal?(state: S): boolean
+  /** True for an event that says by itself what the state is after it: nothing before it in the stream need be read. */
+  isBase?(event: E): boolean
 }
 
 /** Splits `category-id` at its first hyphen; a category has none. */

@@ -1,10 +1,19 @@
 import { executionEventVersions, executionUpcasters, type Upcaster } from './execution/upcast.ts'
 import { type DomainEvent, parseStream, type RecordedEvent } from './message.ts'
-import { workflowEventVersions } from './workflow/events.ts'
+import { poolEventVersions } from './pool/events.ts'
+import { scheduleEventVersions } from './schedule/events.ts'
+import { workerEventVersions } from './worker/events.ts'
+import { workflowEventVersions, workflowUpcasters } from './workflow/events.ts'
 
-const versions: { readonly [type: string]: number } = { ...executionEventVersions, ...workflowEventVersions }
-const CATEGORIES = new Set(['execution', 'workflow'])
-const upcasters: { readonly [type: string]: readonly Upcaster[] } = executionUpcasters
+const versions: { readonly [type: string]: number } = {
+  ...executionEventVersions,
+  ...workflowEventVersions,
+  ...poolEventVersions,
+  ...scheduleEventVersions,
+  ...workerEventVersions,
+}
+const CATEGORIES = new Set(['execution', 'workflow', 'pool', 'group', 'schedule', 'worker'])
+const upcasters: { readonly [type: string]: readonly Upcaster[] } = { ...executionUpcasters, ...workflowUpcasters }
 
 /** The schema version that events of a type are written in. */
 export const versionOf = (type: string): number => versions[type] ?? 1

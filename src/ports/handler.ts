@@ -41,6 +41,8 @@ export type StopReason = 'cancelled' | 'timeout' | 'lease-lost' | 'shutdown'
  */
 export interface Handler {
   readonly name: string
+  /** Which one it is, for people who look at workers; free text of at most 64 characters. */
+  readonly version?: string
   run(context: StageContext): Promise<Json | undefined>
 }
 

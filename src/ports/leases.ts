@@ -1,4 +1,10 @@
-/** Who may run an attempt right now. Keys are `execution:stage:attempt`; times are monotonic milliseconds of the store. */
+/** `revoked`: its holder was asked to stop. */
+type HeldLease = { readonly key: string; readonly owner: string; readonly revoked: boolean }
+
+/**
+ * Who may run an attempt right now, and which workers are there. Keys are `execution:stage:attempt` and `worker:id`; times are
+ * monotonic milliseconds of the store.
+ */
 export interface Leases {
   /** True when `owner` now holds the key for `ttlMs`; false when somebody else does, or it was revoked. */
   claim(key: string, owner: string, ttlMs: number): Promise<boolean>
@@ -13,8 +19,13 @@ export interface Leases {
   revoke(key: string): Promise<void>
   /** Those of `keys` that nobody holds. Rejects while the store is unreachable: leases then wait and never expire. */
   unheld(keys: readonly string[]): Promise<readonly string[]>
+  /** Every lease that somebody holds. Rejects as `unheld` does. */
+  held(): Promise<readonly HeldLease[]>
   close(): Promise<void>
 }
 
 export const leaseKey = (executionId: string, stage: string, attempt: number): string =>
   `${executionId}:${stage}:${attempt}`
+
+/** The lease that says of a worker that it is there. */
+export const workerLeaseKey = (workerId: string): string => `worker:${workerId}`

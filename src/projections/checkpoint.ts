@@ -1,5 +1,5 @@
 // How far a projection has got, and the one transaction in which its rows and that number move together.
-import type { Pool, PoolClient } from 'pg'
+import type { ClientBase, Pool, PoolClient } from 'pg'
 import type { RecordedEvent } from '../domain/message.ts'
 import { START } from '../ports/event-store.ts'
 import { copyInto } from './copy.ts'
@@ -65,7 +65,7 @@ export function advance(
     if (at >= position) return at
     const unseen =
       at === from && (events[0]?.position ?? position) > at ? events : events.filter((e) => e.position > at)
-    for (const write of fold(projection, unseen)) await perform(client, write)
+    await applyEvents(client, projection, unseen)
     await client.query({
       name: 'checkpoint-move',
       text: `UPDATE checkpoints SET position = $2, event_at = coalesce($3, event_at), status = 'running', error = NULL,
@@ -74,6 +74,19 @@ export function advance(
     })
     return position
   })
+}
+
+export type Checkpoint = {
+  readonly version: number
+  readonly position: number
+  readonly status: string
+  readonly error: string | null
+}
+
+/** Every checkpoint by the name of its projection. */
+export async function readCheckpoints(client: Pick<ClientBase, 'query'>): Promise<ReadonlyMap<string, Checkpoint>> {
+  const { rows } = await client.query('SELECT name, version, position, status, error FROM checkpoints')
+  return new Map(rows.map(({ name, position, ...row }) => [name, { ...row, position: Number(position) }]))
 }
 
 /** Records that the projection stands before `event` and why. */
@@ -85,6 +98,15 @@ export async function recordFailure(pool: Pool, name: string, event: RecordedEve
   )
 }
 
+/** Applies events to the tables that the connection sees under their names, and leaves the checkpoint alone. @throws Poisoned */
+export async function applyEvents(
+  client: ClientBase,
+  projection: Projection,
+  events: readonly RecordedEvent[],
+): Promise<void> {
+  for (const write of fold(projection, events)) await perform(client, write)
+}
+
 function fold(projection: Projection, events: readonly RecordedEvent[]): readonly Write[] {
   try {
     return projection.apply(eventsFor(projection, events))
@@ -93,7 +115,7 @@ function fold(projection: Projection, events: readonly RecordedEvent[]): readonl
   }
 }
 
-async function perform(client: PoolClient, write: Write): Promise<void> {
+async function perform(client: ClientBase, write: Write): Promise<void> {
   const touched = await send(client, write).catch((error: { code?: string }) => {
     throw isAboutData(error) ? new Poisoned(error) : error
   })
@@ -104,7 +126,7 @@ async function perform(client: PoolClient, write: Write): Promise<void> {
   )
 }
 
-async function send(client: PoolClient, write: Write): Promise<number> {
+async function send(client: ClientBase, write: Write): Promise<number> {
   if (write.count === 0) return 0
   if (write.kind === 'copy') return copyInto(client, write.table, write.columns, write.rows)
   const { name, sql: text, columns } = write

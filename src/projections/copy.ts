@@ -1,6 +1,6 @@
 // PostgreSQL's COPY in its binary format: rows cost the server and this process far less than parameters or text do.
 // The format is that of the manual, "COPY", section "Binary Format".
-import { type Connection, type PoolClient, Query } from 'pg'
+import { type ClientBase, type Connection, Query } from 'pg'
 
 const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1')
 /** PostgreSQL counts microseconds since 2000. */
@@ -209,7 +209,7 @@ class CopyQuery extends Query {
 }
 
 /** Adds rows to a table and answers how many. */
-export function copyInto(client: PoolClient, table: string, columns: string, rows: Buffer): Promise<number> {
+export function copyInto(client: ClientBase, table: string, columns: string, rows: Buffer): Promise<number> {
   return new Promise((resolve, reject) => {
     const done = (error: Error | null, result: { rowCount: number | null }): void =>
       error ? reject(error) : resolve(result.rowCount ?? 0)

@@ -1,7 +1,8 @@
 // The tables as MikroORM sees them, for questions; projections write them in bulk, and migrations make them.
 import { defineEntity, type InferEntity, p } from '@mikro-orm/core'
-import type { ExecutionEventOf, ParentStage } from '../domain/execution/events.ts'
+import type { Blocker, ExecutionEventOf, ParentStage } from '../domain/execution/events.ts'
 import type { Json } from '../domain/message.ts'
+import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { CompiledWorkflow } from '../domain/workflow/definition.ts'
 
 export const Workflow = defineEntity({
@@ -54,6 +55,26 @@ export const Execution = defineEntity({
       .$type<NonNullable<ExecutionEventOf<'ExecutionStarted'>['data']['restoredFrom']>>()
       .nullable(),
     parent: p.json().$type<ParentStage>().nullable(),
+    waiting: p.json().$type<{ for: 'concurrency'; group: string; blockers: readonly Blocker[] }>().nullable(),
+  },
+})
+
+export const Worker = defineEntity({
+  name: 'Worker',
+  tableName: 'workers',
+  properties: {
+    id: p.uuid().primary(),
+    status: p.text(),
+    since: p.datetime(),
+    reason: p.text().nullable(),
+    registeredAt: p.datetime(),
+    host: p.text(),
+    pid: p.integer(),
+    version: p.text(),
+    queues: p.json().$type<WorkerRegistration['queues']>(),
+    labels: p.json().$type<WorkerRegistration['labels']>(),
+    concurrency: p.integer(),
+    handlers: p.json().$type<WorkerRegistration['handlers']>(),
   },
 })
 
@@ -72,5 +93,6 @@ export const Checkpoint = defineEntity({
 
 export type WorkflowRow = InferEntity<typeof Workflow>
 export type ExecutionRow = InferEntity<typeof Execution>
+export type WorkerRow = InferEntity<typeof Worker>
 
-export const entities = [Workflow, WorkflowVersion, Execution, Checkpoint]
+export const entities = [Workflow, WorkflowVersion, Execution, Worker, Checkpoint]

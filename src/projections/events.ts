@@ -10,6 +10,7 @@ export const events: Projection = {
   name: 'events',
   version: 1,
   tables: ['events'],
+  rowForEach: 'position',
   streams: '',
   handles: 'everything',
   apply(batch): readonly Write[] {

@@ -28,6 +28,7 @@ const executionColumns: Columns<Started> = {
   output: (rows, { run }) => rows.json(run.output),
   restored_from: (rows, { begin }) => rows.json(textOf(begin.data.restoredFrom)),
   parent: (rows, { begin }) => rows.json(textOf(begin.data.parent)),
+  waiting: (rows, { run }) => rows.json(run.waiting),
 }
 
 const stageColumns: Columns<StageOfRun> = {
@@ -73,9 +74,10 @@ const failedAt = ({ outcome, finishedAt }: Attempt): string | null => (outcome =
 const MERGE_EXECUTIONS = `
   UPDATE executions e SET
     status = coalesce(u.status, e.status), error = coalesce(u.error, e.error), output = coalesce(u.output, e.output),
-    finished_at = coalesce(u.finished_at, e.finished_at), revision = u.revision, position = u.position
-  FROM unnest($1::uuid[], $2::text[], $3::json[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::json[])
-    AS u(id, status, error, finished_at, revision, position, output)
+    finished_at = coalesce(u.finished_at, e.finished_at), revision = u.revision, position = u.position,
+    waiting = CASE WHEN u.status IS NULL THEN e.waiting ELSE u.waiting END
+  FROM unnest($1::uuid[], $2::text[], $3::json[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::json[], $8::json[])
+    AS u(id, status, error, finished_at, revision, position, output, waiting)
   WHERE e.id = u.id`
 
 const kept = (column: string): string =>
@@ -167,6 +169,7 @@ const mergeExecutions = (runs: readonly Run[]): Write =>
     runs.map((run) => run.revision),
     runs.map((run) => run.position),
     runs.map((run) => run.output),
+    runs.map((run) => run.waiting),
   ])
 
 const mergeStages = (stages: readonly StageOfRun[]): Write =>

@@ -18,7 +18,7 @@ export type Stage = {
   output: string | null
   error: string | null
   reason: string | null
-  waitingFor: Wait['for'] | 'retry' | 'person' | null
+  waitingFor: Wait['for'] | 'retry' | 'person' | 'pool' | null
   waitingUntil: string | null
   /** What else there is to say of what it waits for. */
   waiting: string | null
@@ -47,6 +47,12 @@ type Of<T extends ExecutionEvent['type']> = RecordedEvent<ExecutionEventOf<T>>
 export function foldStage(run: Run, event: StageEvent): void {
   const stage = stageOf(run, event.data.stage)
   switch (event.type) {
+    case 'StageDeferred': {
+      const { pool, reason, short, blockers } = event.data
+      become(stage, 'waiting', 'pool')
+      stage.waiting = JSON.stringify({ pool, reason, short, blockers })
+      return
+    }
     case 'StageScheduled':
       schedule(stage, event)
       return

@@ -1,6 +1,6 @@
 // Runs, their stages and the attempts of those: the fold of a batch. `execution-rows.ts` turns it into rows.
 
-import type { ExecutionEvent, ExecutionEventOf } from '../domain/execution/events.ts'
+import type { Blocker, ExecutionEvent, ExecutionEventOf } from '../domain/execution/events.ts'
 import { executionEventVersions } from '../domain/execution/upcast.ts'
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
 import { executionWrites } from './execution-rows.ts'
@@ -20,6 +20,8 @@ export type Run = {
   output: string | null
   error: string | null
   finishedAt: string | null
+  /** Set together with the status. */
+  waiting: string | null
   revision: number
   position: number
   readonly stages: Map<string, Stage>
@@ -52,6 +54,7 @@ const unknownRun = (id: string): Run => ({
   output: null,
   error: null,
   finishedAt: null,
+  waiting: null,
   revision: 0,
   position: 0,
   stages: new Map(),
@@ -62,14 +65,24 @@ function fold(run: Run, event: RecordedEvent<ExecutionEvent>): void {
     case 'ExecutionStarted':
       run.started = { namespace: event.metadata.namespace, at: event.at, data: event.data }
       run.status = 'running'
+      run.waiting = waitingOf(event.data.concurrency)
       addStages(run, event.data.definition.stages, 0)
+      return
+    case 'ExecutionDeferred': {
+      const { group, blockers } = event.data
+      become(run, 'running')
+      run.waiting = waitingOf({ group }, blockers)
+      return
+    }
+    case 'ExecutionAdmitted':
+      become(run, 'running')
       return
     case 'ExecutionPaused':
     case 'ExecutionResumed':
-      run.status = event.type === 'ExecutionPaused' ? 'paused' : 'running'
+      become(run, event.type === 'ExecutionPaused' ? 'paused' : 'running')
       return
     case 'ExecutionCancellationRequested':
-      run.status = 'cancelling'
+      become(run, 'cancelling')
       return
     case 'SignalReceived':
       return
@@ -89,6 +102,14 @@ function fold(run: Run, event: RecordedEvent<ExecutionEvent>): void {
   }
 }
 
+function become(run: Run, status: string): void {
+  run.status = status
+  run.waiting = null
+}
+
+const waitingOf = (concurrency: { readonly group: string } | undefined, blockers: readonly Blocker[] = []) =>
+  concurrency === undefined ? null : JSON.stringify({ for: 'concurrency', group: concurrency.group, blockers })
+
 function end(
   run: Run,
   event: RecordedEvent<ExecutionEventOf<'ExecutionCompleted' | 'ExecutionFailed' | 'ExecutionCancelled'>>,
@@ -96,15 +117,15 @@ function end(
   run.finishedAt = event.at
   switch (event.type) {
     case 'ExecutionCompleted':
-      run.status = 'completed'
+      become(run, 'completed')
       run.output = event.data.output === undefined ? null : JSON.stringify(event.data.output)
       return
     case 'ExecutionFailed':
-      run.status = 'failed'
+      become(run, 'failed')
       run.error = JSON.stringify(event.data.error)
       return
     case 'ExecutionCancelled':
-      run.status = 'cancelled'
+      become(run, 'cancelled')
   }
 }
 

@@ -28,6 +28,8 @@ export type Projection = {
   /** Raised whenever `apply` would make other rows of the same events; the rows are then built again. */
   readonly version: number
   readonly tables: readonly string[]
+  /** The column with the position of the event that a row stands for, where every event adds one row and no row ever changes. */
+  readonly rowForEach?: string
   /** Beginning of the names of the streams it reads; every event in them must be one that it handles. */
   readonly streams: string
   /** The newest schema version it understands of each type of event, or that it keeps every event as it is. */

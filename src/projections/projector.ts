@@ -4,7 +4,7 @@ import type { Pool } from 'pg'
 import type { RecordedEvent } from '../domain/message.ts'
 import type { Batch, EventStore } from '../ports/event-store.ts'
 import type { Logger } from '../ports/logger.ts'
-import { advance, CheckpointMoved, openCheckpoint, Poisoned, recordFailure } from './checkpoint.ts'
+import { advance, CheckpointMoved, openCheckpoint, Poisoned, readCheckpoints, recordFailure } from './checkpoint.ts'
 import type { Projection } from './projection.ts'
 
 export type ProjectorOptions = {
@@ -19,10 +19,12 @@ export type ProjectorOptions = {
 /** A projection on its way; one that met an event it cannot take stays where it is. */
 type Follower = { readonly projection: Projection; position: number; failed: boolean }
 
-const PREFIXES = ['execution-', 'workflow-']
+/** Beginnings of the names of streams that read models are made of; of the others they show nothing. */
+export const PREFIXES: readonly string[] = ['execution-', 'workflow-', 'pool-', 'group-', 'schedule-', 'worker-']
 const BACKOFF_MS = { first: 50, most: 5_000 }
 /** After having caught up: lets a few events gather, which costs a reader this much and saves many small transactions. */
 const REST_MS = 5
+const RESET_CHECK_MS = 500
 
 /** Runs until `signal` aborts. */
 export async function runProjector(options: ProjectorOptions): Promise<void> {
@@ -52,20 +54,44 @@ async function follow(options: ProjectorOptions, followers: readonly Follower[])
   const after = Math.min(...followers.map(({ position }) => position))
   const log = options.store.subscribe({ after, prefixes: PREFIXES, batchSize: options.batchSize, signal })
   const batches = log[Symbol.asyncIterator]()
+  const reset = untilReset(options, followers, signal)
+  reset.catch(() => {})
   try {
     for (let next = batches.next(); ; ) {
-      const { value: batch, done } = await next
+      const { value: batch, done } = await Promise.race([next, reset])
       if (done) return
       // While behind, the log is read while PostgreSQL writes.
       if (!batch.caughtUp) next = ask(batches)
       await Promise.all(followers.filter(({ failed }) => !failed).map((one) => take(options, one, batch)))
-      if (followers.every(({ failed }) => failed)) return await aborted(signal)
+      if (followers.every(({ failed }) => failed)) return void (await Promise.race([aborted(signal), reset]))
       if (!batch.caughtUp) continue
       await pause(REST_MS, signal)
       next = ask(batches)
     }
   } finally {
     ended.abort()
+  }
+}
+
+/**
+ * Rejects once somebody has set a checkpoint back, which a projector that has nothing to write would not see otherwise; or
+ * that of a projection that has stopped, which thereby begins again.
+ */
+async function untilReset(
+  options: ProjectorOptions,
+  followers: readonly Follower[],
+  signal: AbortSignal,
+): Promise<never> {
+  for (;;) {
+    await pause(RESET_CHECK_MS, signal)
+    signal.throwIfAborted()
+    const before = followers.map(({ projection, position, failed }) => ({ name: projection.name, position, failed }))
+    const rows = await readCheckpoints(options.pool).catch(() => undefined)
+    if (rows === undefined) continue
+    for (const { name, position, failed } of before) {
+      const row = rows.get(name)
+      if (!row || row.position < position || (failed && row.status !== 'failed')) throw new CheckpointMoved(name)
+    }
   }
 }
 

@@ -4,12 +4,20 @@ import { projections } from './all.ts'
 
 const tables = projections.flatMap((projection) => projection.tables)
 
-/** Empties every read model and sets its checkpoint before the first event; a running projector then builds it again. */
-export async function resetReadModels(pool: Pool): Promise<void> {
-  const moved = `UPDATE checkpoints SET position = ${START}, status = 'running', error = NULL, failed_position = NULL,
-    failed_event = NULL, event_at = NULL, updated_at = now()`
+/**
+ * Empties the read models, or those of the projections named, and sets their checkpoints before the first event; a running
+ * projector then builds them again.
+ */
+export async function resetReadModels(pool: Pool, names?: readonly string[]): Promise<void> {
+  const reset = projections.filter(({ name }) => names?.includes(name) ?? true)
+  if (reset.length === 0) return
+  const moved = reset.map(({ name, version }) => `('${name}', ${version}, ${START}, 'running', now())`).join(', ')
   // One message is one transaction. The checkpoints go first: that is the order in which a projector takes its locks.
-  await pool.query(`${moved}; TRUNCATE ${tables.join(', ')}`)
+  await pool.query(`
+    INSERT INTO checkpoints (name, version, position, status, updated_at) VALUES ${moved}
+      ON CONFLICT (name) DO UPDATE SET version = excluded.version, position = excluded.position, status = 'running',
+        error = NULL, failed_position = NULL, failed_event = NULL, event_at = NULL, updated_at = now();
+    TRUNCATE ${reset.flatMap((projection) => projection.tables).join(', ')}`)
 }
 
 /** A hash of the rows of each table, whatever order they stand in. Equal logs give equal hashes. */

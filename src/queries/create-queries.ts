@@ -6,9 +6,13 @@ import { findAdvice } from './advice/find-advice.ts'
 import { findExecution } from './execution.ts'
 import { listExecutions } from './executions.ts'
 import { countFailures } from './failures.ts'
+import { poolUtilisation } from './pool-utilisation.ts'
+import { findPool, listPools } from './pools.ts'
 import { listProjections } from './projections.ts'
 import type { Queries } from './queries.ts'
 import { createReached } from './reached.ts'
+import { findSchedule, listSchedules, upcomingTimes } from './schedules.ts'
+import { listWorkers } from './workers.ts'
 import { listWorkflowVersions } from './workflow-versions.ts'
 import { findWorkflow, listWorkflows } from './workflows.ts'
 
@@ -44,7 +48,14 @@ export function createQueries(options: {
     advice: (namespace, name, over) => findAdvice(orm.em.fork(), pool, namespace, name, over),
     execution: (namespace, id) => findExecution(pool, namespace, id),
     executions: (namespace, filter, page) => listExecutions(orm.em.fork(), namespace, filter, page),
+    pool: (namespace, name) => findPool(pool, namespace, name),
+    pools: (namespace, page) => listPools(pool, namespace, page),
+    poolUtilisation: (namespace, name, question) => poolUtilisation(pool, namespace, name, question),
+    schedules: (namespace, filter, page) => listSchedules(pool, namespace, filter, page),
+    schedule: (namespace, name) => findSchedule(pool, namespace, name),
+    upcomingTimes: (namespace, name, count) => upcomingTimes(pool, namespace, name, count),
     failures: (namespace, question) => countFailures(pool, namespace, question),
+    workers: (namespace, filter, page) => listWorkers(orm.em.fork(), pool, namespace, filter, page),
     projections: async () => listProjections(orm.em.fork(), await head()),
     head,
     reached,

@@ -56,6 +56,7 @@ const toSummary = (row: ExecutionRow): ExecutionSummary => ({
   ...(row.error == null ? {} : { error: row.error }),
   ...(row.restoredFrom == null ? {} : { restoredFrom: row.restoredFrom }),
   ...(row.parent == null ? {} : { parent: row.parent }),
+  ...(row.waiting == null ? {} : { waiting: row.waiting }),
   startedAt: row.startedAt.toISOString(),
   ...(row.finishedAt == null ? {} : { finishedAt: row.finishedAt.toISOString() }),
   revision: row.revision,

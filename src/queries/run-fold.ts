@@ -4,7 +4,7 @@ import type { ExecutionEvent } from '../domain/execution/events.ts'
 import { type Execution, type StageState, stageOf, type Waiting } from '../domain/execution/state.ts'
 import { type Timer, timerChanges } from '../domain/execution/timers.ts'
 import type { RecordedEvent } from '../domain/message.ts'
-import type { ExecutionView, StageView, WaitingView } from './queries.ts'
+import type { ExecutionView, RunWaitingView, StageView, WaitingView } from './queries.ts'
 
 type Started = Exclude<Execution, { status: 'none' }>
 /** What the aggregate does without, or keeps no longer than it needs. */
@@ -154,7 +154,8 @@ export function viewOf(folded: FoldedRun): ExecutionView {
     namespace: folded.namespace,
     workflow: run.workflow,
     version: run.version,
-    status: state.status,
+    // A run that waits for its group goes on as far as anybody asks; `waiting` says that nothing of it has begun.
+    status: state.status === 'queued' ? 'running' : state.status,
     input: run.input,
     labels: run.labels,
     priority: run.priority,
@@ -162,6 +163,7 @@ export function viewOf(folded: FoldedRun): ExecutionView {
     ...(error ? { error } : {}),
     ...(restoredFrom ? { restoredFrom } : {}),
     ...(run.parent ? { parent: run.parent } : {}),
+    ...(state.status === 'queued' ? { waiting: runWaiting(state) } : {}),
     startedAt: folded.startedAt,
     ...(finishedAt ? { finishedAt } : {}),
     stages: Object.fromEntries(stages),
@@ -169,6 +171,12 @@ export function viewOf(folded: FoldedRun): ExecutionView {
     position: folded.position,
   }
 }
+
+const runWaiting = ({ run, blockers = [] }: Started & { status: 'queued' }): RunWaitingView => ({
+  for: 'concurrency',
+  group: run.concurrency!.group,
+  blockers,
+})
 
 function shown(stage: StageState): Pick<StageView, 'status' | 'output' | 'waiting'> {
   switch (stage.status) {
@@ -191,6 +199,10 @@ function waitingOf(waits: Waiting): WaitingView {
     case 'timer':
     case 'person':
       return { for: waits.for, ...until }
+    case 'pool': {
+      const { pool, reason, short, blockers } = waits
+      return { for: 'pool', pool, reason, ...(short === undefined ? {} : { short }), blockers }
+    }
     case 'signal':
       return { for: 'signal', ...until, signal: waits.name }
     case 'approval': {

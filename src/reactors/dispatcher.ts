@@ -1,6 +1,6 @@
-import type { ExecutionEvent } from '../domain/execution/events.ts'
+import type { ExecutionEvent, ExecutionEventOf } from '../domain/execution/events.ts'
 import { executionStream } from '../domain/execution/events.ts'
-import { isForWorkers, type Work, workFor } from '../domain/execution/work.ts'
+import { isForWorkers, type Work, workFor, workId } from '../domain/execution/work.ts'
 import { type Json, parseStream, type RecordedEvent } from '../domain/message.ts'
 import { upcast } from '../domain/upcast.ts'
 import type { EventStore } from '../ports/event-store.ts'
@@ -11,15 +11,23 @@ import type { Reactor } from './reactor.ts'
 /** An attempt that has been scheduled and has not ended: where in its stream it was scheduled. */
 type OpenAttempt = { readonly attempt: number; readonly revision: number }
 
+export type Dispatcher = Reactor & {
+  /** The attempt that it takes to be under way of a stage. */
+  openAttempt(executionId: string, stage: string): number | undefined
+  /** Takes up an attempt that it has lost sight of, or whose work the queue has: publishes it again. */
+  takeUp(scheduled: RecordedEvent<ExecutionEventOf<'StageScheduled'>>): Promise<void>
+}
+
 /**
  * Log → work queue, and log → leases to be given up. Its fold is the open attempts by run and stage, from which a
  * queue that is empty after a restart is filled again.
  */
-export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; leases: Leases }): Reactor {
+export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; leases: Leases }): Dispatcher {
   const { store, queue, leases } = ports
   let open = new Map<string, Map<string, OpenAttempt>>()
   let work: Work[] = []
   let revoked: string[] = []
+  let withdrawn: string[] = []
   let filled = queue.durable
 
   function apply(event: RecordedEvent<ExecutionEvent>): void {
@@ -40,6 +48,7 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
       case 'StageCancelled':
       case 'StageSkipped':
         revokeAttempt(id, event.data.stage)
+        withdrawAttempt(id, event.data.stage)
         open.get(id)?.delete(event.data.stage)
         return
       case 'StagesGenerated':
@@ -78,6 +87,12 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     if (attempt) revoked.push(leaseKey(id, stage, attempt.attempt))
   }
 
+  /** It is still in the queue where no worker has taken it, and would stay there where none comes. */
+  function withdrawAttempt(id: string, stage: string): void {
+    const attempt = open.get(id)?.get(stage)
+    if (attempt) withdrawn.push(workId(executionStream(id), attempt.revision))
+  }
+
   async function act(caughtUp: boolean): Promise<void> {
     // While catching up nothing goes out to an empty queue: most of it is long done, and the rest is read again below.
     if (!filled && !caughtUp) work = []
@@ -89,6 +104,8 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     work = []
     for (const key of revoked) await leases.revoke(key)
     revoked = []
+    if (withdrawn.length > 0) await queue.withdraw(withdrawn)
+    withdrawn = []
   }
 
   /** The work of every open attempt, read again from the log. */
@@ -109,6 +126,12 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     prefixes: ['execution-'],
     apply: (event) => apply(event as RecordedEvent<ExecutionEvent>),
     act,
+    openAttempt: (executionId, stage) => open.get(executionId)?.get(stage)?.attempt,
+    async takeUp(event) {
+      const { stage, attempt } = event.data
+      stagesOf(parseStream(event.stream).id).set(stage, { attempt, revision: event.revision })
+      await queue.publish(workFor(event))
+    },
     dump: () =>
       [...open].filter(([, stages]) => stages.size > 0).map(([id, stages]): Json => [id, [...stages] as Json]),
     restore(state) {

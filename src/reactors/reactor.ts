@@ -16,6 +16,7 @@ export interface Reactor {
   apply(event: RecordedEvent): void
   /** Called after each batch has been folded; acts on what it learned. `caughtUp` is true from the first time at the head. */
   act(caughtUp: boolean): Promise<void>
+  /** A list is written down while the fold goes on: it has to be a copy, and what is in it must not change. */
   dump(): Json
   restore(state: Json): void
 }
@@ -24,84 +25,111 @@ export type RunReactor = {
   readonly store: EventStore
   readonly clock: Clock
   readonly logger: Logger
-  /** Events between two snapshots. */
+  /** Events between two snapshots, as long as the fold is small. */
   readonly snapshotEvery?: number
   readonly signal: AbortSignal
 }
 
-/** Positions: how far the fold is, how far what it says was acted on, and where the last snapshot is. */
-type Progress = { position: number; actedAt: number; snapshotAt: number; caughtUp: boolean }
+export type RunningReactor = {
+  readonly ready: Promise<void>
+  readonly stopped: Promise<void>
+  /** The position up to which it has done what the log makes it do. */
+  acted(): number
+}
+
+/** How far the fold is, whether that was acted on, how far its newest snapshot and how many entries that has, and one being written. */
+type Progress = {
+  position: number
+  isActedOn: boolean
+  snapshotAt: number
+  snapshotSize: number
+  acted: number
+  caughtUp: boolean
+  writing?: Promise<void> | undefined
+}
 
 const SNAPSHOT_EVERY = 50_000
+/** A large fold is written down less often, so that what that costs an event stays the same; but replaying has to end, too. */
+const SNAPSHOT_SELDOM = 4
 const RETRY_MS = 500
 
 /**
  * Runs a reactor until `signal` aborts, then snapshots it. A failure of the store or of `act` is logged and the
  * reactor goes on from where its fold stands. Resolves `ready` once it has caught up.
  */
-export function runReactor(reactor: Reactor, options: RunReactor): { ready: Promise<void>; stopped: Promise<void> } {
+export function runReactor(reactor: Reactor, options: RunReactor): RunningReactor {
   const ready = Promise.withResolvers<void>()
-  return { ready: ready.promise, stopped: follow(reactor, options, ready.resolve) }
+  const progress: Progress = {
+    ...{ position: START, isActedOn: true, snapshotAt: START, snapshotSize: 0, acted: START, caughtUp: false },
+  }
+  const stopped = follow(reactor, options, progress, ready.resolve)
+  return { ready: ready.promise, stopped, acted: () => progress.acted }
 }
 
-async function follow(reactor: Reactor, options: RunReactor, ready: () => void): Promise<void> {
-  const { store, clock, logger, signal, snapshotEvery = SNAPSHOT_EVERY } = options
-  const progress: Progress = { position: START, actedAt: START, snapshotAt: START, caughtUp: false }
+async function follow(reactor: Reactor, options: RunReactor, progress: Progress, ready: () => void): Promise<void> {
+  const { store, clock, logger, signal } = options
   let restored = false
   while (!signal.aborted) {
     try {
       if (!restored) {
         const snapshot = await readSnapshot(store, reactor.name, reactor.version)
         if (snapshot) reactor.restore(snapshot.state)
-        progress.position = progress.actedAt = progress.snapshotAt = snapshot?.position ?? START
+        progress.position = progress.snapshotAt = snapshot?.position ?? START
+        progress.snapshotSize = sizeOf(snapshot?.state)
         restored = true
       }
-      await catchUp(reactor, store, progress, snapshotEvery, signal, ready)
+      await catchUp(reactor, options, progress, ready)
     } catch (error) {
       logger.error({ reactor: reactor.name, position: progress.position, err: error }, 'reactor stumbled, goes on')
       await pause(clock, RETRY_MS, signal)
     }
   }
+  await progress.writing
   // What it has learned and not acted on is in no snapshot: the next start has to learn it again.
-  if (progress.actedAt === progress.position && progress.position > progress.snapshotAt)
-    await leaveSnapshot(reactor, progress.position, options)
-}
-
-/** A snapshot only saves replaying: without it, too, the reactor has stopped. */
-async function leaveSnapshot(reactor: Reactor, position: number, { store, logger }: RunReactor): Promise<void> {
-  try {
-    await writeSnapshot(store, snapshotOf(reactor, position))
-  } catch (error) {
-    logger.warn({ reactor: reactor.name, position, err: error }, 'no snapshot was left; the next start replays more')
-  }
+  if (progress.isActedOn && progress.position > progress.snapshotAt) await snapshotNow(reactor, store, logger, progress)
 }
 
 async function catchUp(
   reactor: Reactor,
-  store: EventStore,
+  { store, logger, signal, snapshotEvery = SNAPSHOT_EVERY }: RunReactor,
   progress: Progress,
-  snapshotEvery: number,
-  signal: AbortSignal,
   ready: () => void,
 ): Promise<void> {
   // What `act` did not get done before a failure is still in the fold: it acts on that first.
   if (progress.caughtUp) {
     await reactor.act(true)
-    progress.actedAt = progress.position
+    progress.isActedOn = true
+    progress.acted = progress.position
   }
   for await (const batch of store.subscribe({ after: progress.position, prefixes: reactor.prefixes, signal })) {
     for (const event of batch.events) reactor.apply(upcast(event))
     progress.position = batch.position
+    progress.isActedOn = false
     progress.caughtUp ||= batch.caughtUp
     await reactor.act(progress.caughtUp)
-    progress.actedAt = batch.position
+    progress.isActedOn = true
+    if (progress.caughtUp) progress.acted = batch.position
     if (progress.caughtUp) ready()
-    if (batch.position - progress.snapshotAt >= snapshotEvery) {
-      await writeSnapshot(store, snapshotOf(reactor, batch.position))
-      progress.snapshotAt = batch.position
-    }
+    const every = Math.min(Math.max(progress.snapshotSize / 2, snapshotEvery), SNAPSHOT_SELDOM * snapshotEvery)
+    if (!progress.writing && batch.position - progress.snapshotAt >= every)
+      progress.writing = snapshotNow(reactor, store, logger, progress)
   }
 }
+
+/** Never rejects: a snapshot only saves replaying, and the next one will do as well. */
+async function snapshotNow(reactor: Reactor, store: EventStore, logger: Logger, progress: Progress): Promise<void> {
+  const snapshot = snapshotOf(reactor, progress.position)
+  progress.snapshotAt = snapshot.position
+  progress.snapshotSize = sizeOf(snapshot.state)
+  try {
+    await writeSnapshot(store, snapshot)
+  } catch (error) {
+    logger.warn({ reactor: reactor.name, position: snapshot.position, err: error }, 'no snapshot could be written')
+  }
+  progress.writing = undefined
+}
+
+const sizeOf = (state: Json | undefined): number => (Array.isArray(state) ? state.length : 0)
 
 const snapshotOf = (reactor: Reactor, position: number): Snapshot => ({
   name: reactor.name,

@@ -76,6 +76,11 @@ export class SubWorkflowCalls {
     return this.#unwanted.get(child)
   }
 
+  /** The attempt that is under way of a stage whose work is another run. */
+  openAttempt(executionId: string, stage: string): number | undefined {
+    return this.#calls.get(executionId)?.get(stage)?.attempt
+  }
+
   dump(): Dump {
     const calls = [...this.#calls.values()].flatMap((stages) => [...stages.values()])
     return { calls, children: [...this.#children], unwanted: [...this.#unwanted] }

@@ -4,11 +4,18 @@ import type { Json, RecordedEvent } from '../domain/message.ts'
 import type { Reactor } from './reactor.ts'
 import { type Call, type Dump, SubWorkflowCalls } from './sub-workflow-calls.ts'
 
+export type SubWorkflowReactor = Reactor & {
+  /** The attempt that it takes to be under way of a stage. */
+  openAttempt(executionId: string, stage: string): number | undefined
+  /** Takes up attempts that it has lost sight of, as the events of their run tell of them. */
+  takeUp(events: readonly RecordedEvent<ExecutionEvent>[]): Promise<void>
+}
+
 /**
  * Log → the runs that do the work of stages, and back: it starts them, tells the parent how they ended, and cancels those that
  * are no longer wanted. A run's id follows from its attempt, so that whatever is done twice has happened once.
  */
-export function createSubWorkflowReactor(commands: SubWorkflows): Reactor {
+export function createSubWorkflowReactor(commands: SubWorkflows): SubWorkflowReactor {
   const calls = new SubWorkflowCalls()
 
   async function act(caughtUp: boolean): Promise<void> {
@@ -42,6 +49,11 @@ export function createSubWorkflowReactor(commands: SubWorkflows): Reactor {
     prefixes: ['execution-'],
     apply: (event) => calls.apply(event as RecordedEvent<ExecutionEvent>),
     act,
+    openAttempt: (executionId, stage) => calls.openAttempt(executionId, stage),
+    async takeUp(events) {
+      for (const event of events) calls.apply(event)
+      await act(true)
+    },
     dump: () => calls.dump() as unknown as Json,
     restore: (state) => calls.restore(state as unknown as Dump),
   }

@@ -23,6 +23,14 @@ const HELD_UP_AFTER_MS = 60_000
 const LONGEST_WAIT_MS = 60_000
 const FIRED_TOGETHER = 500
 
+export type Timekeeper = Reactor & {
+  /** The timer that is set under a key. */
+  timer(key: string): Timer | undefined
+  /** Sets a timer that it has lost sight of. */
+  takeUp(timer: Timer): void
+  stop(): void
+}
+
 /**
  * Follows the log, keeps the pending timers, and issues the command of each when it is due. It also looks for attempts
  * whose lease nobody holds any more, and has them taken for lost.
@@ -33,9 +41,11 @@ export function createTimekeeper(options: {
   clock: Clock
   logger: Logger
   leaseCheckMs: number
-}): Reactor & { stop(): void } {
+}): Timekeeper {
   const { issue, leases, clock, logger, leaseCheckMs } = options
-  const timers = new TimerHeap()
+  const timers = new TimerHeap<Timer>()
+  /** Those of attempts that a worker holds a lease on: few among many timers, and looked at often. */
+  const leased = new Map<string, LeasedTimer>()
   let stopped = false
   let armed: { dueMs: number; cancel(): void } | undefined
   let cancelCheck: (() => void) | undefined
@@ -43,9 +53,20 @@ export function createTimekeeper(options: {
 
   function apply(event: RecordedEvent<ExecutionEvent>): void {
     for (const change of timerChanges(event)) {
-      if ('set' in change) timers.set(change.set)
-      else timers.clear(change.clear)
+      if ('set' in change) set(change.set)
+      else clear(change.clear)
     }
+  }
+
+  function set(timer: Timer): void {
+    timers.set(timer)
+    if (isLeased(timer)) leased.set(timer.key, timer)
+    else leased.delete(timer.key)
+  }
+
+  function clear(key: string): void {
+    timers.clear(key)
+    leased.delete(key)
   }
 
   function arm(): void {
@@ -66,7 +87,7 @@ export function createTimekeeper(options: {
       next = timers.next()
     ) {
       // The event that follows clears it; without one it is due again, so that nothing is forgotten.
-      timers.set({ ...next, dueMs: clock.now() + AGAIN_AFTER_MS })
+      set({ ...next, dueMs: clock.now() + AGAIN_AFTER_MS })
       due.push(next)
     }
     if (due.length > 0) await Promise.all(due.map(fire))
@@ -89,13 +110,13 @@ export function createTimekeeper(options: {
     if (timers.get(timer.key)?.causationId !== timer.causationId) return
     // What has changed nothing is held up, by a pause or a full matrix. Whoever frees it may find that it is not due yet, for
     // clocks differ and may be set back, so it is looked at again until an event clears it.
-    if (held) timers.set({ ...timer, dueMs: clock.now() + HELD_UP_AFTER_MS })
-    else timers.clear(timer.key)
+    if (held) set({ ...timer, dueMs: clock.now() + HELD_UP_AFTER_MS })
+    else clear(timer.key)
   }
 
   async function checkLeases(): Promise<void> {
     try {
-      const running = new Map(timers.values().flatMap((timer) => leaseOf(timer)))
+      const running = new Map([...leased.values()].map((timer) => [leaseOf(timer), timer]))
       for (const key of running.size === 0 ? [] : await leases.unheld([...running.keys()])) {
         const timer = running.get(key)!
         const { stage, attempt, worker } = timer.does
@@ -119,9 +140,14 @@ export function createTimekeeper(options: {
       arm()
       if (cancelCheck === undefined) await checkLeases()
     },
-    dump: () => timers.values() as unknown as Json,
+    timer: (key) => timers.get(key),
+    takeUp(timer) {
+      timers.set(timer)
+      arm()
+    },
+    dump: () => [...timers.values()] as unknown as Json,
     restore(state) {
-      for (const timer of state as unknown as Timer[]) timers.set(timer)
+      for (const timer of state as unknown as Timer[]) set(timer)
     },
     stop() {
       stopped = true
@@ -131,14 +157,14 @@ export function createTimekeeper(options: {
   }
 }
 
-type Running = Timer & { readonly does: Timer['does'] & { kind: 'time-out-stage' } }
+type LeasedTimer = Timer & { readonly does: Timer['does'] & { kind: 'time-out-stage' } }
 
-function leaseOf(timer: Timer): [string, Running][] {
-  if (timer.does.kind !== 'time-out-stage' || !timer.does.leased) return []
-  return [[leaseKey(timer.executionId, timer.does.stage, timer.does.attempt), timer as Running]]
-}
+const isLeased = (timer: Timer): timer is LeasedTimer => timer.does.kind === 'time-out-stage' && timer.does.leased
 
-function commandOf({ does }: Timer, at: string): ExecutionCommand {
+const leaseOf = ({ executionId, does }: LeasedTimer): string => leaseKey(executionId, does.stage, does.attempt)
+
+/** What a timer has the aggregate decide when it is due. */
+export function commandOf({ does }: Timer, at: string): ExecutionCommand {
   switch (does.kind) {
     case 'time-out-execution':
       return { type: 'TimeOutExecution', at }

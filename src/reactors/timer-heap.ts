@@ -1,7 +1,7 @@
-import type { Timer } from '../domain/execution/timers.ts'
+type Due = { readonly key: string; readonly dueMs: number }
 
 /** Timers by due time, one a key: setting, clearing and taking the next cost O(log n), whatever is cleared or replaced. */
-export class TimerHeap {
+export class TimerHeap<Timer extends Due> {
   readonly #heap: Timer[] = []
   readonly #places = new Map<string, number>()
 

@@ -7,6 +7,8 @@ import { parseInput } from './parse-input.ts'
 export type HandlerDefinition<S extends z.ZodType> = {
   /** What a stage `uses`: at most 63 lower-case letters, digits and hyphens. */
   readonly name: string
+  /** Which one it is, as workers show it: free text of at most 64 characters, such as `2.1.0` or a commit. */
+  readonly version?: string
   /** Checks the stage's `with`; `run` gets what it yields. */
   readonly input: S
   /**
@@ -23,6 +25,7 @@ export function defineHandler<S extends z.ZodType>(definition: HandlerDefinition
     throw new TypeError(`${handlerNameRule}, not ${JSON.stringify(definition.name)}`)
   return {
     name: definition.name,
+    ...(definition.version === undefined ? {} : { version: definition.version }),
     run: async (context) => definition.run({ ...context, input: parseInput(definition.input, context.input) }),
   }
 }

@@ -2,16 +2,20 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { StageError } from '../domain/execution/events.ts'
 import type { Work } from '../domain/execution/work.ts'
 import type { Json } from '../domain/message.ts'
+import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Handler, type StageContext, StageFailure, type StopReason } from '../ports/handler.ts'
-import { type Leases, leaseKey } from '../ports/leases.ts'
+import type { Leases } from '../ports/leases.ts'
 import type { StageLogs } from '../ports/stage-logs.ts'
 import type { StageReports, WorkerReport } from '../ports/stage-reports.ts'
 import type { Consumer, WorkQueue } from '../ports/work-queue.ts'
+import type { WorkerRegistry } from '../ports/worker-registry.ts'
 import { createCheckpoints } from './checkpoints.ts'
 import { createGeneratedStages } from './generated-stages.ts'
 import { toStageError } from './handlers/stage-error.ts'
 import { toPlainJson } from './plain-json.ts'
+import { createPresence } from './presence.ts'
+import { createTaking, type End } from './taking.ts'
 
 export type WorkerOptions = {
   /** Unique over all processes and restarts: it is the owner of leases and stands in `StageStarted`. */
@@ -19,20 +23,26 @@ export type WorkerOptions = {
   readonly queue: WorkQueue
   readonly leases: Leases
   readonly reports: StageReports
+  readonly registry: WorkerRegistry
   readonly logs: StageLogs
   readonly clock: Clock
   readonly handlers: ReadonlyMap<string, Handler>
   readonly queues: readonly string[]
+  readonly labels: readonly string[]
   readonly concurrency: number
   readonly perQueue?: Readonly<Record<string, number>>
   readonly leaseMs: number
   readonly heartbeatMs: number
+  /** Where it runs, and which program it is. */
+  readonly about: Pick<WorkerRegistration, 'host' | 'pid' | 'version'>
   readonly logger: { warn(fields: object, message: string): void }
 }
 
 export interface StageWorker {
   /** Takes no new work, gives what runs `graceMs` to finish, then hands it over to another attempt. */
   drain(graceMs: number): Promise<void>
+  /** Resolves once the log says that it is there; it takes work before that. */
+  readonly registered: Promise<void>
   /** How many attempts run now. */
   readonly running: number
 }
@@ -48,61 +58,28 @@ const OUTPUT = {
   what: 'the output',
   advice: 'keep large results elsewhere and return where',
 } as const
-/** `sinceMs` is when the last message about it came, on the monotonic clock. */
-type Taken = { sinceMs: number; readonly done: Promise<void> }
 /** A report that the store could not take is made again until it can, or the lease is `lost`. */
 type Answer = 'accepted' | 'refused' | 'lost'
-/** The lease was `lost` after the log had taken the start; or before, so that for everybody else the attempt is `unbegun`. */
-type End = 'over' | 'lost' | 'unbegun'
 const REPORT_AGAIN_MS = 500
 
 /** A process that takes work from queues and runs its handlers, one lease an attempt. */
 export function startWorker(options: WorkerOptions): StageWorker {
   const { id, queue, leases, clock, leaseMs, heartbeatMs, logger } = options
   const held = new Map<string, AbortController>()
-  /** What it has taken, to run it or to wait for its lease. */
-  const taken = new Map<string, Taken>()
-  /** What it had begun when it lost the lease. */
-  const lost = new Set<string>()
+  const presence = createPresence({ ...options, registration: registrationOf(options) })
   let cancelBeat: () => void = () => {}
   let draining = false
 
   async function beat(): Promise<void> {
     try {
-      const keys = [...held.keys()]
-      const { revoked, lost } = keys.length > 0 ? await leases.renew(id, keys, leaseMs) : { revoked: [], lost: [] }
+      const { revoked, lost } = await leases.renew(id, [presence.key, ...held.keys()], leaseMs)
       for (const key of revoked) stop(held.get(key), 'cancelled')
       for (const key of lost) stop(held.get(key), 'lease-lost')
+      if ([...revoked, ...lost].includes(presence.key)) presence.returned()
     } catch (error) {
       logger.warn({ worker: id, err: error }, 'leases cannot be renewed now; they wait with their store')
     }
     if (!draining || held.size > 0) cancelBeat = clock.after(heartbeatMs, () => void beat())
-  }
-
-  function take(work: Work): Promise<void> {
-    const key = leaseKey(work.executionId, work.stage, work.attempt)
-    const nowMs = clock.monotonicMs()
-    // A message that comes twice is done when the first one is: were it done before, nobody would have it if this worker died.
-    const known = taken.get(key)
-    if (known !== undefined) {
-      known.sinceMs = nowMs
-      return known.done
-    }
-    const done = Promise.withResolvers<void>()
-    const mine: Taken = { sinceMs: nowMs, done: done.promise }
-    taken.set(key, mine)
-    makeAttempt(key, work, mine)
-      .finally(() => taken.delete(key))
-      .then(done.resolve, done.reject)
-    return done.promise
-  }
-
-  async function makeAttempt(key: string, work: Work, mine: Taken): Promise<void> {
-    // The log would take its start for a repeat and let this worker do it again; that it is lost shows by its lease.
-    if (lost.has(key)) return
-    let end: End = 'unbegun'
-    while (end === 'unbegun' && (await claim(key, mine))) end = await attemptWith(key, work)
-    if (end === 'lost') lost.add(key)
   }
 
   async function attemptWith(key: string, work: Work): Promise<End> {
@@ -117,45 +94,52 @@ export function startWorker(options: WorkerOptions): StageWorker {
     }
   }
 
-  /**
-   * Waits as long as the leases cannot be reached, and as long as the holder may be one whose death has brought the message
-   * here: who still has it after that lived then and has a message of its own, and the answer is false.
-   * @throws where the worker is drained meanwhile
-   */
-  async function claim(key: string, mine: Taken): Promise<boolean> {
-    while (!draining) {
-      const isLate = clock.monotonicMs() > mine.sinceMs + leaseMs
-      try {
-        if (await leases.claim(key, id, leaseMs)) return true
-        if (isLate) return false
-      } catch (err) {
-        logger.warn({ worker: id, err }, 'a lease cannot be claimed now, will be tried again')
-      }
-      await new Promise<void>((resolve) => clock.after(heartbeatMs, resolve))
-    }
-    throw new Error(`worker ${id} was shut down while it waited for the lease of ${key}`)
-  }
-
+  const take = createTaking({ ...options, isDraining: () => draining, attempt: attemptWith })
   const consumer: Consumer = queue.consume(
     options.queues,
-    { concurrency: options.concurrency, ...(options.perQueue ? { perQueue: options.perQueue } : {}) },
+    {
+      concurrency: options.concurrency,
+      labels: options.labels,
+      ...(options.perQueue ? { perQueue: options.perQueue } : {}),
+    },
     take,
   )
+  const registered = presence.begin()
   cancelBeat = clock.after(heartbeatMs, () => void beat())
 
   return {
     async drain(graceMs) {
       draining = true
+      let interrupted = 0
+      const closed = consumer.close()
+      const said = presence.leave(graceMs)
       const cancel = clock.after(graceMs, () => {
+        interrupted = held.size
         for (const controller of held.values()) stop(controller, 'shutdown')
       })
-      await consumer.close()
+      await Promise.all([closed, said])
       cancel()
       cancelBeat()
+      await presence.end(interrupted)
     },
+    registered,
     get running() {
       return held.size
     },
+  }
+}
+
+function registrationOf(options: WorkerOptions): WorkerRegistration {
+  const { about, queues, perQueue = {}, labels, concurrency, handlers } = options
+  return {
+    ...about,
+    queues: queues.map((name) => ({ name, ...(perQueue[name] === undefined ? {} : { limit: perQueue[name] }) })),
+    labels: [...labels].sort(),
+    concurrency,
+    handlers: [...handlers.values()].map(({ name, version }) => ({
+      name,
+      ...(version === undefined ? {} : { version }),
+    })),
   }
 }
 

@@ -1,11 +1,12 @@
 // A disk that is full, and one that fails: nothing is acknowledged that is not there afterwards.
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { EmbeddedEventStore } from '../../src/adapters/event-store/embedded.ts'
-import { type AppendResult, StoreUnavailable } from '../../src/ports/event-store.ts'
+import { LOG_FILE } from '../../src/adapters/event-store/embedded-log.ts'
+import { type AppendResult, type EventStore, StoreUnavailable } from '../../src/ports/event-store.ts'
 import { anEvent } from '../contracts/event-store.ts'
 import type { Acknowledged, Refused } from '../support/log-writer.ts'
 import { endPrograms, run } from '../support/programs.ts'
@@ -22,6 +23,30 @@ afterEach(async () => {
   await endPrograms()
   rmSync(folder, { recursive: true, force: true })
 })
+
+/** Until there is no more room. */
+function fillUp(file: string): void {
+  const fd = openSync(file, 'w')
+  try {
+    for (const bytes = Buffer.alloc(65_536, 1); ; ) writeSync(fd, bytes)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Appends one small event after another until one is refused; answers how many were not, and why that one was. */
+async function appendUntilRefused(store: EventStore) {
+  for (let n = 0; n < 10_000; n++) {
+    try {
+      await store.append(`execution-${n}`, 'noStream', [anEvent()])
+    } catch (refused) {
+      return { count: n, refused }
+    }
+  }
+  throw new Error('nothing was refused')
+}
 
 const large = () => anEvent('Large', { text: 'x'.repeat(100_000) })
 
@@ -67,6 +92,52 @@ describe('a full disk', () => {
       spawnSync('umount', [folder])
     }
   })
+})
+
+describe('a disk that fills up under a log that is used already', () => {
+  /** `prepare` sets up the folder before the log is opened. */
+  const fills = (what: string, prepare: (folder: string) => Promise<void>, refusal: object) =>
+    it(what, async (context) => {
+      skipFor(obstacle('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'tmpfs', folder]), context)
+      try {
+        await prepare(folder)
+        const store = await EmbeddedEventStore.open(folder)
+        await store.append('execution-first', 'noStream', [anEvent()])
+        fillUp(join(folder, 'ballast'))
+        const { count, refused } = await appendUntilRefused(store)
+        expect(refused).toBeInstanceOf(StoreUnavailable)
+        expect(refused).toMatchObject(refusal)
+        expect(count).toBeGreaterThan(100)
+        const again = await store.append('execution-refused', 'noStream', [anEvent()]).catch((error: unknown) => error)
+        expect(again).toBeInstanceOf(StoreUnavailable)
+        expect(store.refusing).toContain('disk')
+
+        rmSync(join(folder, 'ballast'))
+        await store.append('execution-after', 'noStream', [anEvent()])
+        expect(store.refusing).toBeUndefined()
+        const broken = await Promise.race([store.failed, Promise.resolve('goes on')])
+        expect(broken).toBe('goes on')
+        await store.close()
+        const later = await EmbeddedEventStore.open(folder)
+        for (let n = 0; n < count; n++) expect(await eventsOf(later, `execution-${n}`)).toHaveLength(1)
+        expect(await eventsOf(later, 'execution-refused')).toEqual([])
+        await later.close()
+      } finally {
+        spawnSync('umount', [folder])
+      }
+    })
+
+  const full = { nothingWritten: true, message: expect.stringContaining('full') }
+  fills('refuses small appends as it does large ones', async () => {}, full)
+  // Its index is what has to grow then, which SQLite only notices when the commit has been written.
+  const unknown = { nothingWritten: false, message: expect.stringContaining('disk I/O error') }
+  const lengthen = async (folder: string): Promise<void> => {
+    const store = await EmbeddedEventStore.open(folder)
+    await store.append('execution-before', 'noStream', [anEvent()])
+    await store.close()
+    writeFileSync(join(folder, `${LOG_FILE}-wal`), Buffer.alloc(30_000_000))
+  }
+  fills('goes on after it was refused by an index that could not grow', lengthen, unknown)
 })
 
 describe('a disk that fails to sync once', () => {

@@ -6,6 +6,7 @@ import { EmbeddedEventStore } from '../../src/adapters/event-store/embedded.ts'
 import { violations } from '../../src/checker/violations.ts'
 import type { Json, RecordedEvent } from '../../src/domain/message.ts'
 import { type Home, makeHome } from '../support/program.ts'
+import { open, received, responsesOf } from '../support/raw-http.ts'
 import { until } from '../support/recorded-log.ts'
 import { faultsOfEffects, readEffects } from '../support/verdict.ts'
 
@@ -72,12 +73,41 @@ async function eventsOf(home: Home): Promise<RecordedEvent[]> {
   return events
 }
 
+/** What became of the worker of each program, in order. */
+async function livesOf(home: Home): Promise<readonly string[]> {
+  const lives = (await eventsOf(home)).filter(({ stream }) => stream.startsWith('worker-'))
+  return [...Map.groupBy(lives, ({ stream }) => stream).values()].map((events) =>
+    events.map(({ type }) => type.replace('Worker', '')).join(' '),
+  )
+}
+
 async function expectNothingWrong(home: Home): Promise<void> {
   const events = await eventsOf(home)
   expect(violations(events, { healed: true })).toEqual([])
   expect(faultsOfEffects(await readEffects(home.effects), events)).toEqual([])
   expect(await home.leftovers()).toEqual([])
 }
+
+it('SIGTERM is held up by no connection, whatever is asked on it or not', async (t) => {
+  const home = await makeHome(t)
+  const program = home.start()
+  const port = Number(new URL(await program.ready).port)
+  const [silent, cut, slow, asking] = await Promise.all([open(port), open(port), open(port), open(port)])
+  cut.write('GET /health/live HTTP/1.1\r\nHost: loc')
+  slow.write('POST /v1/default/executions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n')
+  slow.write('Content-Length: 100\r\n\r\n{')
+  asking.write('GET /v1/default/executions?minPosition=9999&wait=1s HTTP/1.1\r\nHost: localhost\r\n\r\n')
+  const answers = Promise.all([silent, cut, slow, asking].map(received))
+  // All of it has arrived once something that was sent after it is answered.
+  await fetch(`http://127.0.0.1:${port}/health/live`)
+
+  const from = performance.now()
+  expect(await program.kill('SIGTERM'), program.stderr()).toEqual({ code: 0, signal: null })
+  expect(performance.now() - from).toBeLessThan(20_000)
+  const [toSilent, toCut, , toAsking] = (await answers).map(responsesOf)
+  expect([toSilent, toCut]).toEqual([[], []])
+  expect(toAsking).toMatchObject([{ statusCode: 503, body: expect.stringContaining('POSITION_NOT_REACHED') }])
+})
 
 it('SIGTERM during a stage lets it finish, and its successor belongs to the next program', async (t) => {
   const home = await makeHome(t)
@@ -95,6 +125,7 @@ it('SIGTERM during a stage lets it finish, and its successor belongs to the next
   await ended(await second.ready, id)
   expect(await second.kill('SIGTERM'), second.stderr()).toEqual({ code: 0, signal: null })
   expect(await told(home)).toEqual(['build 1', 'publish 1'])
+  expect(await livesOf(home)).toEqual(['Registered Draining Stopped', 'Registered Draining Stopped'])
   await expectNothingWrong(home)
 })
 
@@ -127,9 +158,18 @@ it('a script that outlives its killed program is ended before its next attempt b
   await until('the second attempt', async () => (await told(home)).includes('build 2'))
   const left = (await scriptsOf(home)).filter((pid) => orphans.includes(pid))
   expect(left).toEqual([])
+  const workers = async (status: string) =>
+    ((await (await fetch(`${url}/v1/default/workers?status=${status}`)).json()) as { items: object[] }).items
+  const [lost] = await until('the word about the killed worker', async () => {
+    const found = await workers('lost')
+    return found.length > 0 && found
+  })
+  expect(lost).toMatchObject({ pid: first.pid, reason: 'it holds its lease no more', running: 0 })
+  expect(await workers('running')).toMatchObject([{ pid: second.pid, running: 1 }])
   await writeFile(join(home.effects, 'go'), '')
   await ended(url, id)
   await second.kill('SIGTERM')
+  expect(await livesOf(home)).toEqual(['Registered Lost', 'Registered Draining Stopped'])
   expect(await told(home)).toEqual(['build 1', 'build 2', 'publish 1'])
   await expectNothingWrong(home)
 })

@@ -47,6 +47,7 @@ const cases: readonly Case[] = [
     'PostgreSQL at postgres://ada:***@127.0.0.1:1/runs cannot be used: connect ECONNREFUSED',
   ],
   ['a range that is none', ['start', '--allow-outbound', '10.0.0.0/33'], 78, 'nor a range such as 10.0.0.0/8'],
+  ['a label that is none', ['start', '--labels', 'gpu,Linux'], 78, '(MILLRACE_LABELS): entry 2: "Linux" is no label'],
   ['an unknown flag', ['start', '--colour'], 2, "unknown option '--colour'"],
   ['a flag that would colour the terminal', ['start', '--\u001b[31m'], 2, "unknown option '--\\x1b[31m'"],
   ['an unknown command', ['strat'], 2, "unknown command 'strat' (Did you mean start?)"],

@@ -52,6 +52,30 @@ describe('handle', () => {
     expect(handled).toMatchObject({ revision: 0, position: event!.position, events: [{ type: 'Counted' }] })
   })
 
+  it('folds a stream from the last event that says by itself what the state is', async () => {
+    const stream = aStream()
+    const handle = createHandle(store)
+    for (let n = 0; n < 25; n++) await handle(counter, stream, { by: 1 }, context)
+    let folded = 0
+    const based: typeof counter = {
+      ...counter,
+      evolve(state, event) {
+        folded++
+        return counter.evolve(state, event)
+      },
+      isBase: ({ data }) => data.total % 10 === 0,
+    }
+    const fresh = createHandle(store)
+    expect(await fresh.load(based, stream)).toMatchObject({ state: 25, revision: 24 })
+    expect(folded).toBe(6)
+    await fresh(based, stream, { by: 1 }, context)
+    expect(await handle.load(counter, stream)).toMatchObject({ state: 26, revision: 25 })
+    // What is in memory goes on from there.
+    await handle(counter, stream, { by: 1 }, context)
+    expect(await fresh.load(based, stream)).toMatchObject({ state: 27, revision: 26 })
+    expect(await fresh.load(based, aStream())).toMatchObject({ state: 0, revision: -1 })
+  })
+
   it('writes nothing for a refusal or a repeat, and answers where the stream stands', async () => {
     const stream = aStream()
     const handle = createHandle(store)

@@ -20,6 +20,7 @@ describe('settings', () => {
       data: resolve('./data'),
       roles: ['api', 'engine', 'worker', 'projector'],
       queues: [{ name: 'default' }],
+      labels: [],
       handlers: [],
       leaseMs: 30_000,
       heartbeatMs: 500,
@@ -37,10 +38,12 @@ describe('settings', () => {
   })
 
   it('read lists', () => {
-    const { queues, roles, handlers } = readConfig(
-      { queues: 'default, heavy=2', roles: 'api,worker', handlers: 'a,,b ' },
+    const { queues, labels, roles, handlers } = readConfig(
+      { queues: 'default, heavy=2', labels: 'linux, gpu,linux', roles: 'api,worker', handlers: 'a,,b ' },
       {},
     )
+    expect(labels).toEqual(['linux', 'gpu'])
+    expect(readConfig({}, { MILLRACE_LABELS: 'arm' }).labels).toEqual(['arm'])
     expect(queues).toEqual([{ name: 'default' }, { name: 'heavy', limit: 2 }])
     expect(roles).toEqual(['api', 'worker'])
     expect(handlers).toEqual(['a', 'b'])
@@ -52,6 +55,12 @@ describe('settings', () => {
     [{ concurrency: '1001' }, /1 to 1000/],
     [{ queues: 'Default' }, /"Default" is no queue/],
     [{ queues: 'a=0' }, /"a=0" is no queue/],
+    [{ queues: 'a.gpu' }, /"a.gpu" is no queue/],
+    [{ labels: 'linux,GPU' }, /entry 2: "GPU" is no label; write gpu or linux/],
+    [{ labels: 'a.b' }, /"a.b" is no label/],
+    [{ labels: 'os=linux' }, /"os=linux" is no label/],
+    [{ labels: Array.from({ length: 33 }, (_, n) => `l${n}`).join() }, /at most 32 labels/],
+    [{ labels: Array.from({ length: 32 }, (_, n) => `l${n}`).join() }, undefined],
     [{ roles: 'api,cook' }, /entry 2/],
     [{ logLevel: 'loud' }, /--log-level/],
     [{ leaseMs: '999' }, /--lease-ms/],

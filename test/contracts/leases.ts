@@ -33,6 +33,20 @@ export function leasesContract(name: string, open: () => Promise<OpenedLeases>):
       expect(await leases.renew('a', ['k'], 1_000)).toEqual({ revoked: [], lost: ['k'] })
     })
 
+    it('tells what is held, by whom, and what was asked to stop', async () => {
+      await leases.claim('a', 'one', 1_000)
+      await leases.claim('b', 'two', 5_000)
+      await leases.claim('c', 'two', 5_000)
+      await leases.revoke('b')
+      await leases.release('c', 'two')
+      expect(await leases.held()).toEqual([
+        { key: 'a', owner: 'one', revoked: false },
+        { key: 'b', owner: 'two', revoked: true },
+      ])
+      await pass(1_500)
+      expect(await leases.held()).toEqual([{ key: 'b', owner: 'two', revoked: true }])
+    })
+
     it('is let go by its owner alone', async () => {
       await leases.claim('k', 'a', 1_000)
       await leases.release('k', 'b')

@@ -4,8 +4,15 @@ import { leasesContract } from './leases.ts'
 import { workQueueContract } from './work-queue.ts'
 
 workQueueContract('memory', async () => {
-  const queue = createMemoryQueue()
-  return { queue, close: () => queue.close() }
+  let nowMs = 0
+  const queue = createMemoryQueue({ monotonicMs: () => nowMs })
+  return {
+    queue,
+    async pass(ms) {
+      nowMs += ms
+    },
+    close: () => queue.close(),
+  }
 })
 
 leasesContract('memory', async () => {

@@ -1,52 +1,45 @@
 // What every work queue must do; each adapter's test calls this with a way to open an empty one.
-import { v7 as uuidv7 } from 'uuid'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Work } from '../../src/domain/execution/work.ts'
 import type { WorkQueue } from '../../src/ports/work-queue.ts'
+import { after, held, someWork } from '../support/some-work.ts'
 
-export type OpenedQueue = { readonly queue: WorkQueue; close(): Promise<void> }
-
-function someWork(overrides: Partial<Work> = {}): Work {
-  const executionId = overrides.executionId ?? uuidv7()
-  return {
-    id: `execution-${executionId}:1:0`,
-    namespace: 'default',
-    executionId,
-    stage: 'build',
-    attempt: 1,
-    queue: 'default',
-    handler: 'shell',
-    input: { run: 'true' },
-    timeoutMs: 1_000,
-    priority: 0,
-    eventId: uuidv7(),
-    ...overrides,
-  }
-}
-
-/** A handler that keeps what it was given, and finishes each when it is told to. */
-function held() {
-  const taken: Work[] = []
-  const finish = new Map<string, () => void>()
-  const handle = (work: Work) =>
-    new Promise<void>((resolve) => {
-      taken.push(work)
-      finish.set(work.id, resolve)
-    })
-  const finishAll = () => {
-    for (const resolve of finish.values()) resolve()
-  }
-  return { taken, handle, finish, finishAll }
-}
+/** `pass` lets the queue's own time go by. */
+export type OpenedQueue = { readonly queue: WorkQueue; pass(ms: number): Promise<void>; close(): Promise<void> }
 
 export function workQueueContract(name: string, open: () => Promise<OpenedQueue>): void {
   describe(`work queue contract: ${name}`, () => {
     let queue: WorkQueue
+    let pass: (ms: number) => Promise<void>
     let close: () => Promise<void>
     beforeEach(async () => {
-      ;({ queue, close } = await open())
+      ;({ queue, pass, close } = await open())
     })
+    const statsOf = async (name: string) => (await queue.stats()).find(({ queue }) => queue === name)
+    /** The stages in the order in which one consumer, one at a time, takes them. */
+    async function taken(count: number, queues: readonly string[] = ['default']): Promise<string> {
+      const order: string[] = []
+      const consumer = queue.consume(queues, { concurrency: 1 }, async ({ stage }) => {
+        order.push(stage)
+      })
+      await vi.waitFor(() => expect(order).toHaveLength(count))
+      await consumer.close()
+      return order.join(' ')
+    }
     afterEach(() => close())
+
+    it('tells what it lacks: what was never published, and what is done', async () => {
+      const [waits, runs, done] = [someWork({ queue: 'other' }), someWork(), someWork()]
+      await queue.publish([waits, runs, done])
+      const { taken, handle, finish, finishAll } = held()
+      const consumer = queue.consume(['default'], { concurrency: 10 }, handle)
+      await vi.waitFor(() => expect(taken).toHaveLength(2))
+      finish.get(done.id)!()
+      const ids = [waits.id, runs.id, done.id, 'never:1:0']
+      await vi.waitFor(async () => expect(await queue.lacking(ids)).toEqual([done.id, 'never:1:0']))
+      finishAll()
+      await consumer.close()
+    })
 
     it('hands work over whole, whether it was published before or after', async () => {
       const [early, late] = [someWork(), someWork({ input: { deep: [{ a: null }], text: 'ü' } })]
@@ -65,7 +58,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const mine = someWork({ queue: 'linux' })
       await queue.publish([someWork({ queue: 'windows' }), mine])
       await vi.waitFor(() => expect(taken).toEqual([mine]))
-      expect(await queue.depth()).toMatchObject({ windows: 1 })
+      expect(await statsOf('windows')).toMatchObject({ depth: 1, consumers: 0 })
       finishAll()
       await consumer.close()
     })
@@ -101,12 +94,157 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
     it('takes higher priority first, then what came first', async () => {
       const order = [0, 5, -3, 5, 0].map((priority, n) => someWork({ priority, stage: `s${n}` }))
       await queue.publish(order)
-      const taken: string[] = []
+      expect(await taken(5)).toBe('s1 s3 s0 s4 s2')
+    })
+
+    it('takes what was scheduled first, in whatever order it comes', async () => {
+      await queue.publish([30, 10, 20].map((ms) => someWork({ scheduledAt: after(ms), stage: `s${ms}` })))
+      expect(await taken(3)).toBe('s10 s20 s30')
+    })
+
+    it('lets nothing wait for ever behind higher priority: a point is worth ten seconds of age', async () => {
+      const old = someWork({ stage: 'old', scheduledAt: after(0) })
+      const urgent = [19, 21].map((s) => someWork({ stage: `at${s}`, priority: 2, scheduledAt: after(s * 1_000) }))
+      await queue.publish([...urgent, old])
+      expect(await taken(3)).toBe('at19 old at21')
+    })
+
+    it('lets namespaces take turns, and has one that comes later wait for nobody else’s backlog', async () => {
+      const of = (namespace: string, stages: string) =>
+        stages.split(' ').map((stage, ms) => someWork({ namespace, stage, scheduledAt: after(ms) }))
+      await queue.publish([...of('a', 'a1 a2 a3 a4'), ...of('b', 'b1 b2')])
+      const late = someWork({ namespace: 'c', stage: 'c1', scheduledAt: after(60_000) })
+      await queue.publish([late])
+      expect(await taken(7)).toBe('a1 b1 c1 a2 b2 a3 a4')
+    })
+
+    it('lets priority go ahead between namespaces, by a bounded number of turns', async () => {
+      const urgent = Array.from({ length: 40 }, () => someWork({ namespace: 'a', stage: 'a', priority: 1 }))
+      const others = Array.from({ length: 10 }, () => someWork({ namespace: 'b', stage: 'b' }))
+      await queue.publish([...others, ...urgent])
+      const order = (await taken(50)).split(' ')
+      const first = order.indexOf('b')
+      expect(first).toBeGreaterThan(5)
+      expect(first).toBeLessThan(40)
+      // From then on they share.
+      const next = order.slice(first, first + 10)
+      expect(next.filter((stage) => stage === 'b').length).toBeGreaterThan(3)
+    })
+
+    it('has no namespace make up for the turns that it was not there for', async () => {
+      await queue.publish(Array.from({ length: 10 }, () => someWork({ namespace: 'a' })))
+      await taken(10)
+      const of = (namespace: string) =>
+        [1, 2, 3].map((n) => someWork({ namespace, stage: `${namespace}${n}`, scheduledAt: after(n) }))
+      await queue.publish([...of('b'), ...of('a')])
+      expect(await taken(6)).toBe('b1 a1 b2 a2 b3 a3')
+    })
+
+    it('has nobody who comes pay for those who went ahead by priority', async () => {
+      const urgent = Array.from({ length: 5 }, () => someWork({ namespace: 'a', stage: 'a', priority: 1 }))
+      const others = Array.from({ length: 9 }, () => someWork({ namespace: 'b', stage: 'b' }))
+      await queue.publish([...others, ...urgent])
+      const order: string[] = []
       const consumer = queue.consume(['default'], { concurrency: 1 }, async ({ stage }) => {
-        taken.push(stage)
+        if (order.push(stage) === 5) await queue.publish([someWork({ namespace: 'c', stage: 'c' })])
       })
-      await vi.waitFor(() => expect(taken).toEqual(['s1', 's3', 's0', 's4', 's2']))
+      await vi.waitFor(() => expect(order).toHaveLength(15))
+      expect(order.slice(0, 8).join(' ')).toMatch(/^a a a a a (b )?c b/)
       await consumer.close()
+    })
+
+    it('takes from its queues in turn, however much one of them holds', async () => {
+      const many = Array.from({ length: 5 }, (_, n) => someWork({ stage: `d${n}` }))
+      await queue.publish([...many, someWork({ queue: 'heavy', stage: 'h', scheduledAt: after(60_000) })])
+      expect(await taken(6, ['default', 'heavy'])).toBe('d0 h d1 d2 d3 d4')
+    })
+
+    it('gives work that asks for labels only to who has them all, also when its route comes to be later', async () => {
+      const plain = held()
+      const gpu = held()
+      const other = queue.consume(['default'], { concurrency: 9, labels: ['linux', 'arm'] }, plain.handle)
+      const able = queue.consume(['default'], { concurrency: 9, labels: ['gpu', 'linux', 'large'] }, gpu.handle)
+      const [both, one, arm, elsewhere] = ['default.gpu.linux', 'default.gpu', 'default.arm', 'heavy.gpu'].map((name) =>
+        someWork({ queue: name }),
+      ) as [Work, Work, Work, Work]
+      await queue.publish([both, one, arm, elsewhere])
+      await vi.waitFor(() => expect(gpu.taken).toEqual([both, one]))
+      await vi.waitFor(() => expect(plain.taken).toEqual([arm]))
+      expect(await statsOf('heavy')).toMatchObject({ labels: ['gpu'], depth: 1, consumers: 0 })
+      for (const { finishAll } of [plain, gpu]) finishAll()
+      await Promise.all([other.close(), able.close()])
+    })
+
+    it('counts work with labels to its queue: against its limit, and by priority', async () => {
+      const work = [someWork({ stage: 'plain' }), someWork({ queue: 'default.gpu', stage: 'gpu', priority: 1 })]
+      await queue.publish(work)
+      const { taken, handle, finishAll } = held()
+      const options = { concurrency: 9, perQueue: { default: 1 }, labels: ['gpu'] }
+      const consumer = queue.consume(['default'], options, handle)
+      await vi.waitFor(() => expect(taken.map(({ stage }) => stage)).toEqual(['gpu']))
+      expect((await queue.stats()).map(({ depth, running }) => [depth, running])).toEqual([
+        [1, 0],
+        [0, 1],
+      ])
+      const closing = consumer.close()
+      finishAll()
+      await closing
+    })
+
+    it('forgets what is withdrawn while it waits, and lets be what was taken', async () => {
+      const [running, first, second, third] = ['running', 'first', 'second', 'third'].map((stage, ms) =>
+        someWork({ stage, scheduledAt: after(ms), namespace: stage === 'third' ? 'other' : 'default' }),
+      ) as [Work, Work, Work, Work]
+      const { taken, handle, finish, finishAll } = held()
+      const consumer = queue.consume(['default'], { concurrency: 1 }, handle)
+      await queue.publish([running, first, second, third])
+      await vi.waitFor(() => expect(taken).toEqual([running]))
+      await queue.withdraw([running.id, first.id, third.id, 'unknown'])
+      expect(await statsOf('default')).toMatchObject({ depth: 1, oldestAt: after(2), running: 1 })
+      finish.get(running.id)!()
+      await vi.waitFor(() => expect(taken).toEqual([running, second]))
+      await queue.publish([first])
+      finishAll()
+      await vi.waitFor(() => expect(taken).toEqual([running, second, first]))
+      const closing = consumer.close()
+      finishAll()
+      await closing
+    })
+
+    it('takes from the routes of a queue in turn, so that work without labels does not hold up what asks for some', async () => {
+      const many = Array.from({ length: 4 }, (_, n) => someWork({ stage: `d${n}` }))
+      const late = [1, 2].map((n) => someWork({ queue: 'default.gpu', stage: `g${n}`, scheduledAt: after(60_000) }))
+      await queue.publish([...many, ...late])
+      const order: string[] = []
+      const consumer = queue.consume(['default'], { concurrency: 1, labels: ['gpu'] }, async ({ stage }) => {
+        order.push(stage)
+      })
+      await vi.waitFor(() => expect(order.join(' ')).toBe('d0 g1 d1 g2 d2 d3'))
+      await consumer.close()
+    })
+
+    it('says how things stand with each route', async () => {
+      expect(await queue.stats()).toEqual([])
+      await queue.publish([50, 10].map((ms) => someWork({ queue: 'default.gpu', scheduledAt: after(ms) })))
+      const counted = { publishedPerMinute: 2, takenPerMinute: 0, published: 2, taken: 0 }
+      const waiting = { queue: 'default', labels: ['gpu'], depth: 2, oldestAt: after(10), running: 0, ...counted }
+      expect(await queue.stats()).toEqual([{ ...waiting, consumers: 0 }])
+      await pass(59_000)
+      const { taken, handle, finishAll } = held()
+      const consumer = queue.consume(['default'], { concurrency: 1, labels: ['gpu'] }, handle)
+      await vi.waitFor(() => expect(taken).toHaveLength(1))
+      const none = { publishedPerMinute: 0, takenPerMinute: 0, published: 0, taken: 0 }
+      const rate = { publishedPerMinute: 2, takenPerMinute: 1, published: 2, taken: 1 }
+      expect(await queue.stats()).toEqual([
+        { queue: 'default', labels: [], depth: 0, running: 0, ...none, consumers: 1 },
+        { ...waiting, depth: 1, oldestAt: after(50), running: 1, ...rate, consumers: 1 },
+      ])
+      await pass(2_000)
+      expect((await queue.stats())[1]).toMatchObject({ publishedPerMinute: 0, takenPerMinute: 1, published: 2 })
+      const closing = consumer.close()
+      finishAll()
+      await closing
+      expect((await queue.stats()).map(({ consumers }) => consumers)).toEqual([0, 0])
     })
 
     it('delivers again what was not done, three times in all, and then sets it aside with the reason', async () => {
@@ -135,7 +273,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       finishAll()
       await closing
       expect(taken).toHaveLength(1)
-      expect(await queue.depth()).toMatchObject({ default: 1 })
+      expect(await statsOf('default')).toMatchObject({ depth: 1 })
     })
 
     it('leaves what one consumer did not take to another', async () => {

@@ -197,30 +197,33 @@ describe('without effect', () => {
 })
 
 describe('not supported yet', () => {
-  test.each<[string, Json]>([['concurrency', { group: 'release', limit: 1, onConflict: 'queue' }]])(
-    '`%s` of a workflow',
-    (member, value) => {
-      expect(faultsOf(workflow({ a: shell() }, { [member]: value }))).toEqual([
-        `/${member} \`${member}\` of a workflow is not supported yet`,
-      ])
-    },
-  )
-  test.each<[string, Json]>([
-    ['resources', { pool: 'production', slots: 1, cpu: 0.5, memory: '512Mi' }],
-    ['runsOn', 'linux'],
-  ])('`%s` of a stage', (member, value) => {
-    expect(faultsOf(workflow({ a: shell({ [member]: value }) }))).toEqual([
-      `/stages/a/${member} \`${member}\` of a stage is not supported yet`,
-    ])
-  })
   test.each(['gate', 'notify', 'pipeline'])('the handler %s', (uses) => {
     expect(faultsOf(workflow({ a: { uses } }))).toEqual([`/stages/a/uses the handler \`${uses}\` is not supported yet`])
   })
-  test('what is wrong inside is said as well', () => {
-    expect(faultsOf(workflow({ a: shell({ resources: { pool: 'p', memory: 'much' } }) }))).toEqual([
-      '/stages/a/resources/memory expected an amount of memory such as 512Mi or 2Gi',
-      '/stages/a/resources `resources` of a stage is not supported yet',
+})
+
+describe('resources and groups', () => {
+  test.each<[Json, string]>([
+    [{ pool: 'p', memory: 'much' }, '/stages/a/resources/memory expected an amount of memory such as 512Mi or 2Gi'],
+    [{ pool: 'p', memory: '999999999Ti' }, '/stages/a/resources/memory at most 1024Ti'],
+    [{ pool: 'p', slots: 0 }, '/stages/a/resources/slots Too small: expected number to be >=1'],
+    [{ slots: 1 }, '/stages/a/resources/pool is required'],
+  ])('of a stage: %j', (resources, fault) => {
+    expect(faultsOf(workflow({ a: shell({ resources }) }))).toEqual([fault])
+  })
+  test.each(['wait', 'approval', 'signal'])('a stage that waits holds nothing: %s', (uses) => {
+    const given = { wait: { duration: '1s' }, approval: {}, signal: { name: 'go' } }[uses]!
+    const faults = faultsOf(workflow({ a: { uses, with: given, resources: { pool: 'p' } } }))
+    expect(faults).toEqual([
+      `/stages/a/resources \`resources\` has no effect on a ${uses}: it runs nothing while it waits`,
     ])
+  })
+  test.each<[string, string]>([
+    ['${{ stages.a.output }}', 'no stage has run when the group is named, and so "a" says nothing here'],
+    ['${{ matrix.os }}', 'there is no combination of a matrix here'],
+    ['${{ nowhere }}', 'there is no "nowhere" here; expressions see input, stages, execution and matrix'],
+  ])('of a run: %s', (group, message) => {
+    expect(faultsOf(workflow({ a: shell() }, { concurrency: { group } }))).toEqual([`/concurrency/group ${message}`])
   })
 })
 
@@ -238,7 +241,6 @@ test('every problem is reported at once', () => {
     },
   })
   expect(faults.map((fault) => fault.split(' ')[0]).sort()).toEqual([
-    '/concurrency',
     '/concurrency/limitt',
     '/extra',
     '/name',

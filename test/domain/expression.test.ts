@@ -21,7 +21,7 @@ const scope: ExpressionScope = {
   },
   stages: { build: { status: 'completed', output: { image: 'x:1' } }, 'build-api': { status: 'failed' } },
   matrix: {},
-  execution: { id: 'e1', workflow: 'release', version: 2, namespace: 'default' },
+  execution: { id: 'e1', workflow: 'release', version: 2, namespace: 'default', nominalAt: null },
 }
 
 describe('registration accepts', () => {

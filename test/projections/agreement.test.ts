@@ -47,7 +47,7 @@ test('after every event of every kind of run, the log and the read models answer
       }
     }
     const kinds = new Set(log.events.map(({ type }) => type))
-    expect([...kinds].sort(), 'every type of event was seen').toHaveLength(23)
+    expect([...kinds].sort(), 'every type of event was seen').toHaveLength(26)
   } finally {
     stop.abort()
     await stopped

@@ -8,9 +8,12 @@ import type { Projection } from '../../src/projections/projection.ts'
 import { hashReadModels, resetReadModels } from '../../src/projections/read-models.ts'
 import { startProjector } from '../../src/projections/start.ts'
 import { createReached } from '../../src/queries/reached.ts'
+import { busyPool } from '../support/busy-pool.ts'
 import { silent, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
+import { randomSchedules } from '../support/random-schedules.ts'
 import { type RecordedLog, recordedLog, until } from '../support/recorded-log.ts'
 import { anyRun, begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
+import { anyLife } from '../support/worker-lives.ts'
 
 let postgres: TestPostgres
 beforeAll(async () => {
@@ -45,18 +48,23 @@ async function hashesOf(log: RecordedLog) {
   return await hashReadModels(whole.pool)
 }
 
-/** Runs of every kind, their events mixed but in order for each, with revisions and retirements of workflows between. */
+/** Runs of every kind and lives of workers, their events mixed but in order for each, with what workflows, schedules and pools do between. */
 function mixedLog(runs: number, log = recordedLog()): RecordedLog {
-  const under = Array.from({ length: runs }, () => anyRun()).map(({ stream, events }) => ({
+  const all = [...Array.from({ length: runs }, () => anyRun()), ...Array.from({ length: runs / 10 }, () => anyLife())]
+  const under: { stream: string; rest: DomainEvent[] }[] = all.map(({ stream, events }) => ({
     stream,
     rest: [...events],
   }))
+  const schedule = randomSchedules(log)
   let version = 0
+  const pool = busyPool()
   while (under.length > 0) {
+    schedule()
     const at = randomInt(under.length)
     const { stream, rest } = under[at]!
-    log.record(stream, rest.splice(0, randomInt(1, 4)) as DomainEvent[])
+    log.record(stream, rest.splice(0, randomInt(1, 4)))
     if (rest.length === 0) under.splice(at, 1)
+    log.record('pool-default.production', pool())
     if (randomInt(20) === 0) log.record('workflow-default.release', [registered('release', ++version)])
     if (randomInt(40) === 0 && version > 0) {
       log.record('workflow-default.release', [{ type: 'WorkflowRetired', data: { name: 'release', reason: 'old' } }])

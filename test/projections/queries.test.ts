@@ -228,6 +228,9 @@ test('projections say where they are and why one stopped', async () => {
   expect(await it.queries.projections()).toEqual([
     { name: 'events', version: 1, ...calm },
     { name: 'executions', version: 2, ...calm },
+    { name: 'pools', version: 1, ...calm },
+    { name: 'schedules', version: 1, ...calm },
+    { name: 'workers', version: 1, ...calm },
     { name: 'workflows', version: 1, ...calm },
   ])
   it.log.record('workflow-default.a', [{ type: 'WorkflowVanished', data: {} }])

@@ -24,6 +24,24 @@ describe('snapshots', () => {
     expect(new Set(events.map(({ data }) => (data as { position: number }).position))).toEqual(new Set([2]))
   })
 
+  it('of a list are found again, whatever is in it', async () => {
+    for (const state of [[], [1], [[], {}, 'a,b', '"', null], Array.from({ length: 1_500 }, (_, n) => [n, `${n}`])]) {
+      const name = aName()
+      await writeSnapshot(store, { name, version: 1, position: 3, state })
+      expect(await readSnapshot(store, name, 1)).toEqual({ position: 3, state })
+    }
+  })
+
+  it('that say in every part how many there are are read as well', async () => {
+    const name = aName()
+    await writeSnapshot(store, { name, version: 1, position: 5, state: 'x'.repeat(250_000) })
+    const [first, last] = await eventsOf(store, `snapshot-${name}`)
+    const older = `snapshot-${name}-older`
+    const everySaying = [first!, last!].map((event) => ({ ...event, id: newId(), data: { ...event.data, parts: 2 } }))
+    for (const event of everySaying) await store.append(older, 'any', [event])
+    expect(await readSnapshot(store, `${name}-older`, 1)).toEqual({ position: 5, state: 'x'.repeat(250_000) })
+  })
+
   it('are not used when torn or of another version', async () => {
     const name = aName()
     await writeSnapshot(store, { name, version: 1, position: 7, state: ['whole'] })

@@ -6,6 +6,13 @@ import { scenarioOfFile } from '../support/scenario.ts'
 
 const scenario = await scenarioOfFile()
 
+// The pool that the pages speak of.
+await scenario.server.inject({
+  method: 'PUT',
+  url: '/v1/default/pools/production',
+  payload: { slots: 4, cpu: 4, memory: '8Gi' },
+})
+
 const root = join(import.meta.dirname, '../..')
 const documents = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)].filter((path) =>
   path.endsWith('.md'),

@@ -38,6 +38,12 @@ it.each(['', 'Greet', '9lives', 'a b', 'a'.repeat(64)])('refuses the name %j', (
   expect(() => defineHandler({ name, input: z.object({}), run: async () => null })).toThrow(TypeError)
 })
 
+it('keeps the version, which workers show', () => {
+  const versioned = defineHandler({ name: 'own', version: '2.1.0', input: z.object({}), run: async () => null })
+  expect(versioned.version).toBe('2.1.0')
+  expect(greet).not.toHaveProperty('version')
+})
+
 it('takes every name that a stage can use', () => {
   const name = 'a'.repeat(63)
   expect(defineHandler({ name, input: z.object({}), run: async () => null }).name).toBe(name)

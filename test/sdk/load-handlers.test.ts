@@ -32,6 +32,14 @@ describe('loading', () => {
     expect(await loadHandlers([])).toEqual([])
   })
 
+  it('keeps the version that a handler says', async () => {
+    const [own, other] = await loadHandlers([
+      module('version.mjs', `export default [{ ...${handler('own')}, version: '2.1.0' }, ${handler('other')}]`),
+    ])
+    expect(own?.version).toBe('2.1.0')
+    expect(other).not.toHaveProperty('version')
+  })
+
   it('takes the example, by a path relative to where the program runs', async () => {
     const [example] = await loadHandlers(['examples/handlers/check-links.ts'])
     expect(example?.name).toBe('check-links')
@@ -51,6 +59,13 @@ describe('loading', () => {
     ['nameless.mjs', 'export default { run() {} }', 'needs a name'],
     ['loud.mjs', `export default ${handler('LOUD')}`, 'needs a name'],
     ['long.mjs', `export default ${handler('a'.repeat(64))}`, 'needs a name'],
+    [
+      'numbered.mjs',
+      `export default { ...${handler('numbered')}, version: 2 }`,
+      'the version of "numbered" is not a text',
+    ],
+    ['wordy.mjs', `export default { ...${handler('wordy')}, version: 'v'.repeat(65) }`, 'of 1 to 64 characters'],
+    ['blank.mjs', `export default { ...${handler('blank')}, version: '' }`, 'of 1 to 64 characters'],
     ['twice.mjs', `export default [${handler('same')}, ${handler('same')}]`, 'named "same" already'],
     ...reservedHandlerNames.map((name): [string, string, string] => [
       `own-${name}.mjs`,

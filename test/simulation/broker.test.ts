@@ -1,7 +1,7 @@
 import { expect, it, vi } from 'vitest'
-import type { Work } from '../../src/domain/execution/work.ts'
 import { workQueueContract } from '../contracts/work-queue.ts'
 import { chanceOf } from '../support/chance.ts'
+import { someWork } from '../support/some-work.ts'
 import { createBroker } from './broker.ts'
 import { createFaults, type Rates } from './faults.ts'
 import type { Network } from './gates.ts'
@@ -24,17 +24,21 @@ function spinning(rates: Rates = {}) {
     closed = true
     await spun
   }
-  return { broker: createBroker(network), close }
+  const pass = (ms: number) =>
+    new Promise<void>((resolve) => {
+      scheduler.schedule(undefined, ms, resolve)
+    })
+  return { broker: createBroker(network), pass, close }
 }
 
 const ownerOf = (name: string): Owner => ({ name, alive: true, stoppedUntilMs: 0 })
 
 workQueueContract('the broker of a simulated world', async () => {
-  const { broker, close } = spinning()
-  return { queue: broker.connect(ownerOf('worker')), close }
+  const { broker, pass, close } = spinning()
+  return { queue: broker.connect(ownerOf('worker')), pass, close }
 })
 
-const work = { id: 'execution-1:1:0', queue: 'default', priority: 0 } as Work
+const work = someWork()
 const never = () => new Promise<void>(() => {})
 
 it('gives what a dead consumer had to another one', async () => {
@@ -53,7 +57,7 @@ it('gives what a dead consumer had to another one', async () => {
   broker.unheard(first)
   consume(second, async () => {})
   await vi.waitFor(() => expect(taken).toEqual([`first ${work.id}`, `second ${work.id}`]))
-  await vi.waitFor(() => expect(broker.open).toEqual([]))
+  await vi.waitFor(async () => expect(await broker.open()).toEqual([]))
   await close()
 })
 

@@ -1,132 +1,115 @@
-// The work queue of a distributed world: it outlives every process, keeps what was published until a consumer is done with it,
-// delivers again what a dead one had, and now and then doubles, delays and reorders.
+// The work queue of a distributed world. What waits and whose turn it is are the real queue's; but it outlives every process,
+// gives what a dead consumer had to others, and now and then doubles and delays messages.
+import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
 import type { Work } from '../../src/domain/execution/work.ts'
 import type { Consumer, WorkQueue } from '../../src/ports/work-queue.ts'
 import type { Network } from './gates.ts'
 import type { Owner } from './scheduler.ts'
 
-const MAX_DELIVERIES = 3
 /** After this the broker takes a consumer that it has not heard of for dead. */
 export const SESSION_MS = 10_000
 const DELAYED_MS = 30_000
 
-/** One copy of some work: waiting from `readyMs` on, or with a consumer. */
-type Copy = { readonly work: Work; readonly order: number; readyMs: number; deliveries: number }
 type Handle = Parameters<WorkQueue['consume']>[2]
-type Taker = {
-  readonly owner: Owner
-  readonly queues: readonly string[]
-  readonly concurrency: number
-  readonly perQueue: Readonly<Record<string, number>>
-  readonly handle: Handle
-  readonly has: Set<Copy>
-  closed: boolean
-  idle: (() => void) | undefined
-}
+/** A message that a consumer has: `done` is how the queue hears of it. */
+type Handed = { readonly copy: Work; done(): void }
+type Member = { readonly owner: Owner; readonly handed: Set<Handed>; consumer: Consumer | undefined }
 
 export type Broker = {
   /** The broker as a process sees it. */
   connect(owner: Owner): WorkQueue
   /** After a while takes a process that is not heard of for dead, though it may only have been stopped. */
   unheard(owner: Owner): void
-  /** What waits, or is with somebody. */
-  readonly open: readonly Work[]
-  readonly dead: readonly { work: Work; reason: string }[]
+  /** Ids of what waits, or is with somebody. */
+  open(): Promise<readonly string[]>
+  dead(): Promise<readonly Work[]>
 }
+
+/** The id of the second copy of a message that is doubled. */
+const TWIN = '#2'
+const idOf = (copy: Work): string => copy.id.replace(TWIN, '')
+const original = (copy: Work): Work => ({ ...copy, id: idOf(copy) })
 
 export function createBroker(network: Network): Broker {
   const { scheduler, faults, chance } = network
-  const waiting = new Set<Copy>()
-  const takers: Taker[] = []
-  const dead: { work: Work; reason: string }[] = []
-  let published = 0
+  const queue = createMemoryQueue({ monotonicMs: () => scheduler.nowMs })
+  const members: Member[] = []
+  /** Taken, and not yet in the queue. */
+  const delayed = new Map<string, Work>()
+  const everSent = new Set<string>()
 
-  const isKnown = ({ id }: Work): boolean =>
-    [...waiting, ...takers.flatMap(({ has }) => [...has])].some(({ work }) => work.id === id)
-
-  function enqueue(work: Work): void {
-    const delayMs = faults.befalls('work-delayed') ? chance.below(DELAYED_MS) : 0
-    waiting.add({ work, order: published++, readyMs: scheduler.nowMs + delayMs, deliveries: 0 })
-    scheduler.schedule(undefined, delayMs, feed)
+  const lacking = async (ids: readonly string[]): Promise<string[]> => {
+    const copies = await queue.lacking(ids.flatMap((id) => [id, id + TWIN]))
+    const gone = new Set(copies)
+    return ids.filter((id) => gone.has(id) && gone.has(id + TWIN) && !delayed.has(id))
   }
 
-  const hasRoom = ({ closed, owner, has, concurrency, perQueue }: Taker, queue: string): boolean => {
-    const here = [...has].filter(({ work }) => work.queue === queue).length
-    return !closed && owner.alive && has.size < concurrency && here < (perQueue[queue] ?? Number.POSITIVE_INFINITY)
-  }
-
-  function feed(): void {
-    const ready = [...waiting].filter(({ readyMs }) => readyMs <= scheduler.nowMs).sort(byPriority)
-    for (const copy of ready) {
-      const able = takers.filter((taker) => taker.queues.includes(copy.work.queue) && hasRoom(taker, copy.work.queue))
-      if (able.length > 0) void deliver(chance.pick(able), copy)
+  async function publish(work: readonly Work[]): Promise<void> {
+    const lost = new Set(await lacking(work.map(({ id }) => id)))
+    const sent = work.filter(({ id }) => lost.delete(id))
+    for (const { id } of sent) everSent.add(id)
+    const late = sent.filter(() => faults.befalls('work-delayed'))
+    for (const one of late) {
+      delayed.set(one.id, one)
+      scheduler.schedule(undefined, chance.below(DELAYED_MS), () => {
+        if (delayed.delete(one.id)) void queue.publish([one])
+      })
     }
+    const twins = sent.filter(() => faults.befalls('work-doubled')).map((one) => ({ ...one, id: one.id + TWIN }))
+    await queue.publish([...sent.filter((one) => !late.includes(one)), ...twins])
   }
 
-  async function deliver(taker: Taker, copy: Copy): Promise<void> {
-    waiting.delete(copy)
-    taker.has.add(copy)
-    copy.deliveries++
-    try {
-      await taker.handle(copy.work)
-      taker.has.delete(copy)
-    } catch (error) {
-      // Somebody else has it by now.
-      if (!taker.has.delete(copy)) return
-      if (copy.deliveries < MAX_DELIVERIES) waiting.add(copy)
-      else dead.push({ work: copy.work, reason: String((error as Error)?.message ?? error) })
+  /** The queue hears of the end of a message from its consumer, or from the broker that has given it up. */
+  const handTo =
+    (member: Member, handle: Handle) =>
+    (copy: Work): Promise<void> =>
+      new Promise((resolve, reject) => {
+        const handed: Handed = { copy, done: resolve }
+        member.handed.add(handed)
+        handle(original(copy)).then(
+          () => void (member.handed.delete(handed) && resolve()),
+          (error) => void (member.handed.delete(handed) && reject(error)),
+        )
+      })
+
+  /** That a consumer died is no fault of the work, so it comes as new. */
+  function giveUp(member: Member): void {
+    if (!member.owner.alive) void member.consumer?.close()
+    for (const { copy, done } of member.handed) {
+      done()
+      scheduler.schedule(undefined, 0, () => void queue.publish([copy]))
     }
-    if (taker.has.size === 0) taker.idle?.()
-    scheduler.schedule(undefined, 0, feed)
+    member.handed.clear()
   }
 
   return {
     connect: (owner) => ({
       durable: true,
-      async publish(work) {
-        for (const item of work) {
-          if (isKnown(item)) continue
-          enqueue(item)
-          if (faults.befalls('work-doubled')) enqueue(item)
-        }
+      publish,
+      async withdraw(ids) {
+        for (const id of ids) delayed.delete(id)
+        await queue.withdraw(ids.flatMap((id) => [id, id + TWIN]))
       },
-      consume(queues, { concurrency, perQueue = {} }, handle): Consumer {
-        const has = new Set<Copy>()
-        const taker: Taker = { owner, queues, concurrency, perQueue, handle, has, closed: false, idle: undefined }
-        takers.push(taker)
-        scheduler.schedule(undefined, 0, feed)
-        return {
-          async close() {
-            taker.closed = true
-            if (has.size > 0) await new Promise<void>((resolve) => (taker.idle = resolve))
-          },
-        }
+      consume(queues, options, handle) {
+        const member: Member = { owner, handed: new Set(), consumer: undefined }
+        members.push(member)
+        member.consumer = queue.consume(queues, options, handTo(member, handle))
+        return member.consumer
       },
-      async depth() {
-        const queues = Map.groupBy(waiting, ({ work }) => work.queue)
-        return Object.fromEntries([...queues].map(([name, copies]) => [name, copies.length]))
-      },
-      deadLetters: async () => [...dead],
-      async close() {
-        for (const taker of takers) if (taker.owner === owner) taker.closed = true
-      },
+      lacking,
+      stats: () => queue.stats(),
+      deadLetters: () => queue.deadLetters(),
+      close: async () => {},
     }),
     unheard(owner) {
       scheduler.schedule(undefined, SESSION_MS, () => {
-        for (const taker of takers.filter((one) => one.owner === owner)) {
-          if (!owner.alive) takers.splice(takers.indexOf(taker), 1)
-          // That a consumer died is no fault of the work.
-          for (const copy of taker.has) waiting.add({ ...copy, deliveries: copy.deliveries - 1 })
-          taker.has.clear()
-        }
-        feed()
+        for (const member of members) if (member.owner === owner) giveUp(member)
       })
     },
-    get open() {
-      return [...waiting, ...takers.flatMap(({ has }) => [...has])].map(({ work }) => work)
+    async open() {
+      const gone = new Set(await lacking([...everSent]))
+      return [...everSent].filter((id) => !gone.has(id))
     },
-    dead,
+    dead: async () => (await queue.deadLetters()).map(({ work }) => original(work)),
   }
 }
-
-const byPriority = (a: Copy, b: Copy): number => b.work.priority - a.work.priority || a.order - b.order

@@ -5,7 +5,7 @@ import type { App } from '../../src/app.ts'
 import { executionIdFor } from '../../src/commands/fingerprint.ts'
 import { type Execution, isOpen } from '../../src/domain/execution/state.ts'
 import { Rejected } from '../../src/domain/rejected.ts'
-import { gate, latencyOf } from './gates.ts'
+import { gate, LATE_MS, latencyOf } from './gates.ts'
 import type { ActPlan, Plan } from './plan.ts'
 import { isInjected, type Process, type Surroundings } from './processes.ts'
 import { workflowName } from './workflows.ts'
@@ -34,6 +34,9 @@ const PATIENCE_MS = 20_000
 const DOUBLED_WITHIN_MS = 10_000
 const AGAIN_AFTER_MS = 3_000
 const NAMESPACE = 'default'
+/** The pool that stages of `random-runs.ts` ask, and the schedule of a plan that has one. */
+export const POOL = 'p'
+const SCHEDULE = 'now-and-then'
 
 const idOfRun = ({ runs }: Plan, index: number): string =>
   executionIdFor(NAMESPACE, workflowName(runs[index]!.workflow), keyOf(index))
@@ -110,8 +113,34 @@ export function createClients(around: Surroundings, processes: () => readonly Pr
     }
   }
 
+  async function resize(number: number, slots: number): Promise<void> {
+    const about = { kind: 'resize', actor: `user:act-${number}`, executionId: '' }
+    await note(about, ({ commands }, caller) => commands.definePool(caller, POOL, { slots }))
+  }
+
+  /** Asks until it is answered: a schedule that went on would keep the world from its end. */
+  async function tellSchedule(kind: string, perform: (app: App, caller: Caller) => Promise<object>): Promise<void> {
+    for (;;) {
+      const result = await note({ kind, actor: 'user:scheduler', executionId: '' }, perform)
+      if (result === 'ok' || result === 'rejected') return
+      await gate(network, undefined, AGAIN_AFTER_MS)
+    }
+  }
+
+  async function defineSchedule({
+    workflow,
+    everyMs,
+    jitterMs,
+    ...rest
+  }: NonNullable<Plan['schedule']>): Promise<void> {
+    const input = { yes: true, list: ['x'] }
+    const body = { workflow: workflowName(workflow), input, every: everyMs, jitter: jitterMs, ...rest }
+    await tellSchedule('define', ({ commands }, caller) => commands.schedules.define(caller, SCHEDULE, body))
+  }
+
   async function act({ run, kind, pick }: ActPlan, number: number): Promise<void> {
     if (kind === 'again' || kind === 'other') return start(run, kind === 'other')
+    if (kind === 'resize') return resize(number, 1 + (pick % 3))
     const executionId = idOfRun(plan, run)
     const stage = stageFor(observer.runs.get(executionId), pick)
     const about = { kind, actor: `user:act-${number}`, executionId }
@@ -143,7 +172,23 @@ export function createClients(around: Surroundings, processes: () => readonly Pr
 
   for (const [index, { atMs }] of plan.runs.entries()) later(atMs, () => start(index, false))
   for (const [number, one] of plan.acts.entries()) later(one.atMs, () => act(one, number))
+  const { schedule } = plan
+  const defined = Promise.withResolvers<void>()
+  if (schedule) later(0, () => defineSchedule(schedule).then(defined.resolve))
+
+  /** Twice, since what defined it may have been on its way for longer than its client waited. */
+  async function removeSchedule(): Promise<void> {
+    await defined.promise
+    const remove = ({ commands }: App, caller: Caller) => commands.schedules.remove(caller, SCHEDULE, {})
+    await tellSchedule('remove', remove)
+    await gate(network, undefined, LATE_MS)
+    await tellSchedule('remove', remove)
+  }
+
   return {
+    endSchedule(): void {
+      if (schedule) later(0, removeSchedule)
+    },
     told: told as readonly Told[],
     /** How many of them still have something to do. */
     get busy() {

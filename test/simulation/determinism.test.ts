@@ -29,12 +29,13 @@ it('has plans of both profiles that survive being written down', () => {
 })
 
 it('makes a plan smaller as long as it fails', async () => {
-  const plan = planOf(1)
+  const plan = planOf(12)
   const fails = async ({ mishaps, runs }: typeof plan) =>
     mishaps.some(({ kind }) => kind === 'crash') && runs.length > 0
   expect(await fails(plan)).toBe(true)
   const smallest = await shrink(plan, fails, 5_000)
   expect(smallest).toMatchObject({ mishaps: [{ kind: 'crash' }], acts: [], engines: 1, rates: {}, latencyMs: 0 })
+  expect(smallest).not.toHaveProperty('schedule')
   expect(smallest.runs).toHaveLength(1)
   expect(smallest.workflows.flatMap(({ stages }) => stages)).toHaveLength(smallest.workflows.length)
 })

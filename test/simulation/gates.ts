@@ -13,7 +13,8 @@ import type { Owner, Scheduler } from './scheduler.ts'
 /** When a simulated world begins. */
 export const EPOCH_MS = Date.parse('2026-01-02T03:04:05.000Z')
 const SLOW_MS = 20_000
-const LATE_MS = 60_000
+/** How long what was answered as unknown may still be on its way. */
+export const LATE_MS = 60_000
 
 export type Network = {
   readonly scheduler: Scheduler
@@ -47,10 +48,13 @@ export function storeThrough(network: Network, owner: Owner, log: MemoryLog): Ev
   const { faults, chance, scheduler } = network
   const commit = (...given: Parameters<EventStore['append']>) => log.commit(...given)
 
+  /** Ids of the first events of appends that arrive later. */
+  const onTheirWay = new Set<string>()
+
   function disturb(given: Parameters<EventStore['append']>): void {
     const [stream, expected, [first]] = given
-    // What stands in the log already is answered as it was the first time, and in nobody's way.
-    const mayConflict = expected !== 'any' && first !== undefined && !log.has(first.id)
+    // Nothing is in the way of what stands in the log already; nor of what is still on its way there, or it could not arrive.
+    const mayConflict = expected !== 'any' && first !== undefined && !log.has(first.id) && !onTheirWay.has(first.id)
     if (mayConflict && faults.befalls('conflict')) throw new WrongExpectedRevision(stream, expected, 'noStream')
     if (faults.befalls('append-refused')) throw new StoreUnavailable('injected: nothing was written', true)
     if (faults.befalls('append-unanswered')) {
@@ -58,6 +62,7 @@ export function storeThrough(network: Network, owner: Owner, log: MemoryLog): Ev
       throw new StoreUnavailable('injected: the answer was lost', false)
     }
     if (!faults.befalls('append-late')) return
+    if (first !== undefined) onTheirWay.add(first.id)
     scheduler.schedule(undefined, chance.below(LATE_MS), () => {
       try {
         commit(...given)
@@ -122,6 +127,7 @@ export function leasesThrough(network: Network, owner: Owner, leases: Leases): L
     release: (...given) => reach(() => leases.release(...given)),
     revoke: (...given) => reach(() => leases.revoke(...given)),
     unheld: (...given) => reach(() => leases.unheld(...given)),
+    held: () => reach(() => leases.held()),
     close: () => leases.close(),
   }
 }
@@ -146,7 +152,9 @@ export function queueThrough(
         await handle(work)
         hears.done(work)
       }),
-    depth: () => queue.depth(),
+    withdraw: (ids) => reaching(network, owner, 'broker-unreachable', () => queue.withdraw(ids)),
+    lacking: (ids) => reaching(network, owner, 'broker-unreachable', () => queue.lacking(ids)),
+    stats: () => queue.stats(),
     deadLetters: () => queue.deadLetters(),
     close: () => queue.close(),
   }

@@ -17,17 +17,20 @@ export async function judge(world: World): Promise<string[]> {
   return [
     ...observer.faults,
     ...violations(events, { healed: true }),
-    ...stuck(world),
+    ...(await stuck(world)),
     ...faultsOfAnswers(world.clients.told, events),
     ...faultsOfEffects(world),
-    ...faultsOfWork(world),
+    ...(await faultsOfWork(world)),
     ...faultsOfProcesses(world),
     ...(await faultsOfSnapshots(world)),
   ]
 }
 
 /** What is open although there was time enough, and everything that could hold it up. */
-function stuck({ observer, shared, clients }: World): string[] {
+async function stuck({ observer, shared, clients, hasNoEnd }: World): Promise<string[]> {
+  const open = (await shared?.broker.open()) ?? []
+  const letters = (await shared?.broker.dead()) ?? []
+  if (hasNoEnd) return ['invariant 8: the same happens over and over']
   const lines: string[] = clients.busy > 0 ? [`invariant 8: ${clients.busy} clients wait for an answer`] : []
   for (const [id, state] of observer.runs) {
     if (!isOpen(state)) continue
@@ -35,8 +38,8 @@ function stuck({ observer, shared, clients }: World): string[] {
       const attempt = 'attempt' in stage ? ` ${stage.attempt}` : ''
       return `${state.run.definition.stages[at]!.id} ${stage.status}${attempt}`
     })
-    const queued = shared?.broker.open.filter(({ executionId }) => executionId === id).length ?? 0
-    const dead = shared?.broker.dead.filter(({ work }) => work.executionId === id).length ?? 0
+    const queued = open.filter((work) => work.startsWith(executionStream(id))).length
+    const dead = letters.filter(({ executionId }) => executionId === id).length
     const where = `${queued} in the queue, ${dead} dead letters`
     lines.push(`${executionStream(id)}: invariant 8: it is stuck, ${state.status}: ${stages.join(', ')}; ${where}`)
   }
@@ -60,7 +63,7 @@ function faultsOfAnswers(told: readonly Told[], events: readonly RecordedEvent[]
     ]
   })
   for (const { kind, executionId, result, position, id, actor } of told) {
-    if (result !== 'ok') continue
+    if (result !== 'ok' || executionId === '') continue
     const stream = streams.get(executionStream(executionId))
     const isThere = stream?.some((event) => event.position === position) && (id === undefined || id === executionId)
     if (!isThere) faults.push(`invariant 4: ${kind} by ${actor} was told position ${position}, where nothing of it is`)
@@ -100,7 +103,7 @@ function faultsOfEffects({ effects, log }: World): string[] {
 }
 
 /** Work is a function of the log: none that it does not say, and none that has come to nothing but as a dead letter. */
-function faultsOfWork({ log, observer: { published }, shared }: World): string[] {
+async function faultsOfWork({ log, observer: { published }, shared }: World): Promise<string[]> {
   const scheduled = new Map<string, string>()
   const done = new Set<string>()
   for (const { stream, type, data, revision } of log.events as readonly Recorded[]) {
@@ -109,13 +112,14 @@ function faultsOfWork({ log, observer: { published }, shared }: World): string[]
     if (type === 'StageStarted') done.add(`${stream} ${data.stage} ${data.attempt}`)
   }
   const strange = [...published.keys()].filter((id) => !scheduled.has(id))
-  const dead = new Set(shared?.broker.dead.map(({ work }) => work.id))
+  const dead = new Set((await shared?.broker.dead())?.map(({ id }) => id))
+  const open = (await shared?.broker.open()) ?? []
   const unseen = [...scheduled].filter(([id, attempt]) => done.has(attempt) && !published.has(id))
   return [
     ...strange.map((id) => `invariant 26: the work ${id} went out, and nothing in the log says so`),
     ...unseen.map(([id]) => `invariant 26: the work ${id} was done and never went out`),
     ...[...dead].map((id) => `invariant 26: the work ${id} is a dead letter, and nothing was wrong with it`),
-    ...(shared?.broker.open ?? []).map(({ id }) => `invariant 26: the work ${id} is still in the queue`),
+    ...open.map((id) => `invariant 26: the work ${id} is still in the queue`),
   ]
 }
 

@@ -15,6 +15,22 @@ const BATCH = 500
 /** What a stream holds now; `first` is the revision of the oldest event that was kept. */
 type Stream = { first: number; events: RecordedEvent[] }
 
+type ReadOptions = NonNullable<Parameters<EventStore['readStream']>[1]>
+
+/** What `readStream` gives of the events of a stream, the oldest of which has the revision `first`. */
+export function read(
+  events: readonly RecordedEvent[],
+  first: number,
+  { from, direction = 'forwards', limit }: ReadOptions,
+): readonly RecordedEvent[] {
+  const place = from === undefined ? undefined : from - first
+  const chosen =
+    direction === 'forwards'
+      ? events.slice(Math.max(place ?? 0, 0))
+      : events.slice(0, place === undefined ? undefined : place + 1).reverse()
+  return chosen.slice(0, limit)
+}
+
 export class MemoryLog implements EventStore {
   /** Everything that was ever appended, also what was truncated since; an event stands at the index of its position. */
   readonly events: RecordedEvent[] = []
@@ -58,19 +74,10 @@ export class MemoryLog implements EventStore {
     return this.commit(stream, expected, events)
   }
 
-  async *readStream(
-    stream: string,
-    options: { from?: number; direction?: 'forwards' | 'backwards'; limit?: number } = {},
-  ): AsyncGenerator<readonly RecordedEvent[]> {
-    const { direction = 'forwards', limit = Number.POSITIVE_INFINITY } = options
+  async *readStream(stream: string, options: ReadOptions = {}): AsyncGenerator<readonly RecordedEvent[]> {
     const { first, events } = this.#streams.get(stream) ?? { first: 0, events: [] }
-    const from = options.from === undefined ? undefined : options.from - first
-    const chosen =
-      direction === 'forwards'
-        ? events.slice(Math.max(from ?? 0, 0))
-        : events.slice(0, from === undefined ? undefined : from + 1).reverse()
-    const limited = chosen.slice(0, limit)
-    for (let at = 0; at < limited.length; at += BATCH) yield limited.slice(at, at + BATCH)
+    const chosen = read(events, first, options)
+    for (let at = 0; at < chosen.length; at += BATCH) yield chosen.slice(at, at + BATCH)
   }
 
   async *readAll(options: { after?: number; prefixes?: readonly string[] } = {}): AsyncGenerator<RecordedEvent[]> {

@@ -27,6 +27,6 @@ describe('a mistake in the program', () => {
   it('is refused where the text that it changes is not there', async () => {
     const { code, err } = await startMutant('no-such-mutant', ...LIMITS)
     expect(code).toBe(1)
-    expect(err).toContain('--mutant is one of forget-the-fencing-check')
+    expect(err).toContain('--mutant is one of skip-a-release')
   })
 })

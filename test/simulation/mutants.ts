@@ -16,6 +16,25 @@ const one = (name: string, breaks: readonly number[], file: string, find: string
 
 export const mutants: readonly Mutant[] = [
   one(
+    'skip-a-release',
+    [8, 18],
+    'src/reactors/allocations.ts',
+    '    this.#giveBack(pool, asking.key, causationId)\n',
+    '    void causationId\n',
+  ),
+  {
+    name: 'grant-beyond-capacity',
+    breaks: [17],
+    edits: [
+      {
+        file: 'src/domain/pool/decide.ts',
+        find: "  if (!fits(amounts, freeIn(pool))) throw new Rejected('POOL_FULL', `too little of ${pool.name} is free`)\n",
+        replace: '  void [fits, freeIn]\n',
+      },
+      { file: 'src/reactors/allocator.ts', find: 'line.next(free)', replace: 'line.next(capacity)' },
+    ],
+  },
+  one(
     'forget-the-fencing-check',
     [13, 14],
     'src/domain/execution/report.ts',
@@ -58,17 +77,18 @@ export const mutants: readonly Mutant[] = [
     'lose-the-tail-of-a-snapshot',
     [8, 26, 31],
     'src/reactors/reactor.ts',
-    'progress.position = progress.actedAt = progress.snapshotAt = snapshot?.position ?? START',
-    'progress.position = progress.actedAt = progress.snapshotAt = snapshot ? await store.head() : START',
+    'progress.position = progress.snapshotAt = snapshot?.position ?? START',
+    'progress.position = progress.snapshotAt = snapshot ? await store.head() : START',
   ),
   {
     name: 'start-after-cancel',
-    breaks: [10],
+    breaks: [2, 10],
     edits: [
       {
         file: 'src/domain/execution/advance.ts',
         find: "if (hasEnded(state) || state.status === 'running' || state.status === 'expanded') return",
-        replace: "if (hasEnded(state) || ['running', 'expanded', 'blocked'].includes(state.status)) return",
+        replace: `const goes = draft.state.stages.some((one) => one.status === 'running')
+          if (hasEnded(state) || ['running', 'expanded', ...(goes ? ['blocked'] : [])].includes(state.status)) return`,
       },
       {
         file: 'src/domain/execution/advance.ts',
@@ -128,7 +148,7 @@ export const mutants: readonly Mutant[] = [
     'forget-pending-timers-after-a-restart',
     [8, 31],
     'src/reactors/timekeeper.ts',
-    '      for (const timer of state as unknown as Timer[]) timers.set(timer)',
+    '      for (const timer of state as unknown as Timer[]) set(timer)',
     '      void state',
   ),
   one(
@@ -148,14 +168,14 @@ export const mutants: readonly Mutant[] = [
   one(
     'take-a-held-lease-for-done',
     [8],
-    'src/workers/worker.ts',
+    'src/workers/taking.ts',
     '        if (isLate) return false\n',
     '        return false\n',
   ),
   one(
     'run-a-message-twice',
     [13],
-    'src/workers/worker.ts',
+    'src/workers/taking.ts',
     'if (known !== undefined) {',
     'if (known !== undefined && nowMs < 0) {',
   ),

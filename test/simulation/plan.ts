@@ -8,7 +8,9 @@ export type Profile = 'embedded' | 'distributed'
 
 /** `calls` is the workflow, by its index, that does the work of the stage in place of a worker. */
 export type StagePlan = Spec & { readonly calls?: number; readonly abandons?: boolean }
+/** `limit` of the runs at once in the one group that there is. */
 export type WorkflowPlan = {
+  readonly concurrency?: { readonly limit: number; readonly onConflict: 'queue' | 'cancel-running' | 'reject' }
   readonly stages: readonly StagePlan[]
   readonly onFailure: 'fail-fast' | 'continue' | 'compensate'
   readonly timeoutMs: number
@@ -27,7 +29,7 @@ type RunPlan = {
 export type ActPlan = {
   readonly run: number
   readonly atMs: number
-  readonly kind: ActKind | 'again' | 'other'
+  readonly kind: ActKind | 'again' | 'other' | 'resize'
   /** Chooses the stage, where it is about one. */
   readonly pick: number
 }
@@ -37,6 +39,15 @@ export type MishapPlan = {
   /** Chooses the process. */
   readonly pick: number
   readonly forMs: number
+}
+
+/** Starts runs until faults have stopped. */
+type SchedulePlan = {
+  readonly workflow: number
+  readonly everyMs: number
+  readonly overlap: 'skip' | 'queue' | 'cancel-running' | 'allow'
+  readonly misfire: 'once' | 'all' | 'none'
+  readonly jitterMs: number
 }
 
 export type Plan = {
@@ -50,6 +61,8 @@ export type Plan = {
   readonly healAtMs: number
   readonly workflows: readonly WorkflowPlan[]
   readonly runs: readonly RunPlan[]
+  readonly poolSlots: number
+  readonly schedule?: SchedulePlan
   readonly acts: readonly ActPlan[]
   readonly mishaps: readonly MishapPlan[]
   readonly rates: Rates
@@ -90,6 +103,8 @@ export function planOf(seed: number, profile?: Profile): Plan {
     healAtMs,
     workflows,
     runs,
+    poolSlots: 1 + chance.below(3),
+    ...(chance.next() < 0.25 ? { schedule: schedulePlan(chance, callers, healAtMs) } : {}),
     acts: inOrder(times(chance.below(6), () => actPlan(chance, runs.length, healAtMs))),
     mishaps: inOrder(times(chance.below(6), () => mishapPlan(chance, healAtMs))),
     rates: ratesOf(chance, isEmbedded),
@@ -104,8 +119,14 @@ function workflowPlan(chance: Chance, mayCall: boolean, callee: number): Workflo
     }),
     onFailure: chance.pick(['fail-fast', 'continue', 'continue', 'compensate']),
     timeoutMs: chance.next() < 0.15 ? 20_000 : DAY_MS,
+    ...(chance.next() < 0.3 ? { concurrency: concurrencyPlan(chance) } : {}),
   }
 }
+
+const concurrencyPlan = (chance: Chance): NonNullable<WorkflowPlan['concurrency']> => ({
+  limit: 1 + chance.below(2),
+  onConflict: chance.pick(['queue', 'queue', 'cancel-running', 'reject']),
+})
 
 const stagePlan = (chance: Chance, index: number): Spec => ({
   needs: index === 0 ? [] : times(chance.below(3), () => chance.below(index)),
@@ -116,12 +137,27 @@ const stagePlan = (chance: Chance, index: number): Spec => ({
   fallback: chance.pick(['none', 'none', 'none', 'shell', 'broken']),
   compensate: chance.pick(steps),
   continueOnError: chance.below(6),
+  pooled: chance.below(3),
 })
+
+/** Only what may wait, or may be there at once, is made up for. */
+function schedulePlan(chance: Chance, workflows: number, withinMs: number): SchedulePlan {
+  const overlap = chance.pick(['skip', 'queue', 'cancel-running', 'allow'] as const)
+  return {
+    workflow: chance.below(workflows),
+    everyMs: Math.ceil(withinMs / (2 + chance.below(6))),
+    overlap,
+    misfire: chance.pick(
+      overlap === 'queue' || overlap === 'allow' ? (['once', 'all', 'none'] as const) : ['once', 'none'],
+    ),
+    jitterMs: chance.pick([0, 0, 3_000]),
+  }
+}
 
 const actPlan = (chance: Chance, runs: number, withinMs: number): ActPlan => ({
   run: chance.below(runs),
   atMs: chance.below(withinMs),
-  kind: chance.pick([...actKinds, 'pause', 'resume', 'again', 'again', 'other']),
+  kind: chance.pick([...actKinds, 'pause', 'resume', 'again', 'again', 'other', 'resize', 'resize']),
   pick: chance.below(1_000),
 })
 

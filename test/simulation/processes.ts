@@ -43,6 +43,7 @@ export type Process = Owner & {
 
 const LEASE_MS = 30_000
 const GRACE_MS = 10_000
+const ABOUT = { host: 'simulated', pid: 1, version: '0.0.0' }
 /** A process that has not ended by then is killed, as in `start`. */
 const CLOSE_WITHIN_MS = 30_000
 const REPORT_TIMEOUT_MS = 15_000
@@ -50,7 +51,7 @@ const DELAYED_MS = 60_000
 
 const noLogs: StageLogs = { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [] }
 export const noQueries = new Proxy({} as Queries, {
-  get: (_, name) => {
+  get: (_, name) => () => {
     throw new Error(`nothing in a simulation reads tables: ${String(name)}`)
   },
 })
@@ -84,7 +85,14 @@ export function startProcess(
     if (roles.includes('worker')) {
       const handlers = handlersOf({ network, owner, worker: name, ledger, seed: plan.seed })
       const elsewhere = roles.includes('engine') ? {} : { reports: reportsOver(network, owner, peers) }
-      worker = app.startWorker({ id: name, handlers, queues: ['default', 'big'], concurrency: 4, ...elsewhere })
+      worker = app.startWorker({
+        id: name,
+        handlers,
+        queues: ['default', 'big'],
+        concurrency: 4,
+        about: ABOUT,
+        ...elsewhere,
+      })
     }
     owner.up = true
   }
@@ -118,7 +126,7 @@ function portsOf(around: Surroundings, owner: Owner): Ports {
   const { network, log, shared, observer, wall } = around
   const clock = clockOf(network, owner, wall)
   const own = shared ? undefined : createMemoryLeases(clock)
-  const queue = shared?.broker.connect(owner) ?? createMemoryQueue()
+  const queue = shared?.broker.connect(owner) ?? createMemoryQueue(clock)
   // Asked for at each call, since what keeps the leases may have been replaced.
   const leases: Leases = {
     claim: (...given) => (own ?? shared!.leases).claim(...given),
@@ -126,6 +134,7 @@ function portsOf(around: Surroundings, owner: Owner): Ports {
     release: (...given) => (own ?? shared!.leases).release(...given),
     revoke: (...given) => (own ?? shared!.leases).revoke(...given),
     unheld: (...given) => (own ?? shared!.leases).unheld(...given),
+    held: () => (own ?? shared!.leases).held(),
     close: async () => {},
   }
   const reached = leasesThrough(network, owner, leases)

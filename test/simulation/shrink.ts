@@ -9,6 +9,7 @@ const SIMPLEST: Partial<StagePlan> = {
   fallback: 'none',
   compensate: 'none',
   continueOnError: 1,
+  pooled: 1,
   needs: [],
 }
 
@@ -18,6 +19,8 @@ const without = <T>(list: readonly T[]): T[][] => list.map((_, at) => list.filte
 function* smaller(plan: Plan): Generator<Plan> {
   for (const mishaps of [[], ...without(plan.mishaps)]) yield { ...plan, mishaps }
   for (const acts of [[], ...without(plan.acts)]) yield { ...plan, acts }
+  const { schedule, ...unscheduled } = plan
+  if (schedule) yield unscheduled
   yield { ...plan, rates: {} }
   for (const kind of Object.keys(plan.rates)) yield { ...plan, rates: { ...plan.rates, [kind]: 0 } }
   for (let run = plan.runs.length - 1; run >= 0 && plan.runs.length > 1; run--) yield withoutRun(plan, run)
@@ -36,7 +39,8 @@ function withoutRun(plan: Plan, run: number): Plan {
 }
 
 function* smallerWorkflows(workflow: WorkflowPlan): Generator<WorkflowPlan> {
-  const { stages } = workflow
+  const { stages, concurrency, ...rest } = workflow
+  if (concurrency) yield { stages, ...rest }
   if (stages.length > 1) yield { ...workflow, stages: stages.slice(0, -1) }
   for (const [index, stage] of stages.entries()) {
     const { calls, abandons, ...own } = stage

@@ -8,6 +8,7 @@ import type { Json, NewEvent, RecordedEvent } from '../../src/domain/message.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import type { EventStore } from '../../src/ports/event-store.ts'
 import { EPOCH_MS } from './gates.ts'
+import { read } from './memory-log.ts'
 import { noQueries } from './processes.ts'
 import type { World } from './world.ts'
 
@@ -16,7 +17,11 @@ type Dumps = ReadonlyMap<string, Json>
 
 /** More would cost more than all the rest of a simulated run. */
 const CHECKED = 2
-const silent = { info: () => {}, warn: () => {}, error: () => {} }
+const silent = {
+  info: () => {},
+  warn: (d: object) => console.log('AUD', d),
+  error: (d: object) => console.log('AUD', d),
+}
 
 export async function faultsOfSnapshots({ log, observer }: World): Promise<string[]> {
   const snapshots = log.events.filter(({ type, data }) => type === 'SnapshotTaken' && (data as Taken).parts === 1)
@@ -42,7 +47,7 @@ async function foldedTo(position: number, events: readonly RecordedEvent[]): Pro
   }
   const store = endingAt(position, events, keep)
   const ports = {
-    ...{ store, clock, queue: createMemoryQueue(), leases: createMemoryLeases(clock) },
+    ...{ store, clock, queue: createMemoryQueue(clock), leases: createMemoryLeases(clock) },
     logs: { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [] },
   }
   const reactors = createApp(ports, noQueries, silent).startReactors()
@@ -64,8 +69,9 @@ function endingAt(
       appended(stream, given)
       return { revision: revisionOf(stream) + given.length, position }
     },
-    async *readStream(stream, { from = 0, limit = Number.POSITIVE_INFINITY } = {}) {
-      yield events.filter((event) => event.stream === stream && event.revision >= from).slice(0, limit)
+    async *readStream(stream, options = {}) {
+      const ofStream = events.filter((event) => event.stream === stream)
+      yield read(ofStream, 0, options)
     },
     async *readAll() {
       yield events

@@ -12,8 +12,11 @@ const rules = planned.map((rule) => ({
 
 export const workflowName = (index: number): string => `w${index}`
 
-export function definitionOf({ stages, onFailure, timeoutMs }: WorkflowPlan, index: number): CompiledWorkflow {
-  return workflow(stages.map(compiled), { name: workflowName(index), onFailure, timeoutMs, failures: rules })
+export function definitionOf({ stages, concurrency, ...rest }: WorkflowPlan, index: number): CompiledWorkflow {
+  // A run would wait for ever for the room of the one that waits for it.
+  const group = stages.some(({ calls }) => calls !== undefined) ? `calling-${index}` : 'shared'
+  const limited = concurrency ? { concurrency: { group, ...concurrency } } : {}
+  return workflow(stages.map(compiled), { name: workflowName(index), ...rest, ...limited, failures: rules })
 }
 
 function compiled(plan: StagePlan, index: number) {

@@ -3,11 +3,14 @@
 import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
 import { createHandle } from '../../src/commands/handle.ts'
 import { isOpen } from '../../src/domain/execution/state.ts'
+import { NOTHING } from '../../src/domain/pool/amounts.ts'
+import { poolDecider } from '../../src/domain/pool/decide.ts'
+import { poolStream } from '../../src/domain/pool/events.ts'
 import { workflowDecider } from '../../src/domain/workflow/decide.ts'
 import { workflowStream } from '../../src/domain/workflow/events.ts'
 import { chanceOf } from '../support/chance.ts'
 import { createBroker, SESSION_MS } from './broker.ts'
-import { type Clients, createClients } from './clients.ts'
+import { type Clients, createClients, POOL } from './clients.ts'
 import { listen } from './decisions.ts'
 import { createFaults } from './faults.ts'
 import { EPOCH_MS, type Network } from './gates.ts'
@@ -24,12 +27,16 @@ import { definitionOf, workflowName } from './workflows.ts'
 const LIVELY_WITHIN_MS = 6 * 3_600_000
 /** What was still on its way when the last run ended has arrived by then. */
 const SETTLED_AFTER_MS = 150_000
+/** A hundred times what most plans need: what takes more does the same thing over and over. */
+const MOST_STEPS = 100_000
 const STOPPED_WITHIN_MS = 60_000
 const HOUR_MS = 3_600_000
 
 export type World = Surroundings & {
   readonly clients: Clients
   readonly effects: readonly Effect[]
+  /** It was ended for the number of its steps. */
+  readonly hasNoEnd: boolean
   /** Those that are alive at the end. */
   readonly processes: readonly Process[]
 }
@@ -50,10 +57,12 @@ export async function runWorld(plan: Plan): Promise<World> {
   scheduler.schedule(undefined, plan.healAtMs, () => {
     faults.heal()
     void answerEverything(around, clients)
+    clients.endSchedule()
   })
 
   const isOver = () =>
     scheduler.nowMs > plan.healAtMs + LIVELY_WITHIN_MS ||
+    scheduler.steps > MOST_STEPS ||
     (scheduler.nowMs > plan.healAtMs && clients.busy === 0 && ![...observer.runs.values()].some(isOpen))
   await scheduler.run(isOver)
   await pass(around, SETTLED_AFTER_MS)
@@ -61,14 +70,15 @@ export async function runWorld(plan: Plan): Promise<World> {
   const ending = processes().filter(({ alive }) => alive)
   for (const process of ending) process.stop()
   await pass(around, STOPPED_WITHIN_MS)
-  return { ...around, clients, effects: (around.ledger as Ledger).effects, processes: ending }
+  const hasNoEnd = scheduler.steps > MOST_STEPS
+  return { ...around, hasNoEnd, clients, effects: (around.ledger as Ledger).effects, processes: ending }
 }
 
 /** Lets time go by. */
 async function pass({ network: { scheduler } }: Surroundings, ms: number): Promise<void> {
   const untilMs = scheduler.nowMs + ms
   scheduler.schedule(undefined, ms, () => {})
-  await scheduler.run(() => scheduler.nowMs >= untilMs)
+  await scheduler.run(() => scheduler.nowMs >= untilMs || scheduler.steps > MOST_STEPS)
 }
 
 function surround(plan: Plan): Surroundings {
@@ -90,7 +100,7 @@ function surround(plan: Plan): Surroundings {
 
 const timeOf = ({ scheduler }: Network) => ({ monotonicMs: () => scheduler.nowMs })
 
-/** Puts the workflows into the log before anything begins, as they are compiled. */
+/** Puts the workflows, as they are compiled, and the pool into the log before anything begins. */
 async function register({ plan, log }: Surroundings): Promise<void> {
   const handle = createHandle(log)
   const at = new Date(EPOCH_MS).toISOString()
@@ -103,6 +113,9 @@ async function register({ plan, log }: Surroundings): Promise<void> {
     const context = { namespace: 'default', correlationId: name, actor: 'user:author', at }
     await handle(workflowDecider, workflowStream('default', name), { type: 'RegisterWorkflow', data }, context)
   }
+  const capacity = { ...NOTHING, slots: plan.poolSlots }
+  const context = { namespace: 'default', correlationId: POOL, actor: 'user:author', at }
+  await handle(poolDecider, poolStream('default', POOL), { type: 'DefinePool', name: POOL, capacity }, context)
 }
 
 function slotsOf(around: Surroundings): Slot[] {

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
+import type { Pool } from 'pg'
 import { systemClock } from '../../src/adapters/clock.ts'
 import { EmbeddedEventStore } from '../../src/adapters/event-store/embedded.ts'
 import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
@@ -11,15 +12,18 @@ import { createPool } from '../../src/adapters/read-models/pool.ts'
 import { createFileStageLogs } from '../../src/adapters/stage-logs/files.ts'
 import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
 import { createServer, type Limits, type ServerOptions } from '../../src/api/server.ts'
-import { createApp } from '../../src/app.ts'
+import { type App, createApp, type Ports } from '../../src/app.ts'
 import { newId } from '../../src/commands/new-id.ts'
 import { executionStream } from '../../src/domain/execution/events.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import { type EventStore, START } from '../../src/ports/event-store.ts'
 import { type Handler, StageFailure } from '../../src/ports/handler.ts'
+import { resetReadModels } from '../../src/projections/read-models.ts'
 import { startProjector } from '../../src/projections/start.ts'
 import { createQueries } from '../../src/queries/create-queries.ts'
 import type { Queries } from '../../src/queries/queries.ts'
+import { type CheckLog, createCheckLog } from '../../src/verification/check-log.ts'
+import type { StageWorker } from '../../src/workers/worker.ts'
 import { silent, type TestPostgres } from './postgres.ts'
 
 export type Scope = { onTestFinished(close: () => Promise<void>): void }
@@ -27,7 +31,13 @@ export type Scope = { onTestFinished(close: () => Promise<void>): void }
 export type Built = {
   readonly server: FastifyInstance
   readonly store: EventStore
+  readonly app: App
+  readonly ports: Ports
+  readonly pool: Pool
   readonly queries: Queries
+  /** The worker that every test has, and one more that has these labels. */
+  readonly worker: StageWorker
+  startWorker(labels: readonly string[]): StageWorker
   /** Resolves once the run has ended. */
   ended(id: string): Promise<void>
   /** Resolves once the run has an event of that type. */
@@ -50,6 +60,7 @@ export async function build(
     queries?: (real: Queries) => Queries
     ready?: ServerOptions['ready']
     clock?: Clock
+    checkLog?: (real: CheckLog) => CheckLog
     /** Besides those that every test has. */
     handlers?: readonly Handler[]
   } = {},
@@ -60,7 +71,7 @@ export async function build(
   const ports = {
     store,
     clock,
-    queue: createMemoryQueue(),
+    queue: createMemoryQueue(clock),
     leases: createMemoryLeases(clock),
     logs: createFileStageLogs({ dir: join(folder, 'logs'), clock, warn: () => {} }),
   }
@@ -69,14 +80,25 @@ export async function build(
   const pool = createPool(url)
   const real = createQueries({ url, pool, head: () => store.head() })
   const queries = options.queries?.(real) ?? real
-  const app = createApp(ports, queries, silent)
+  const app = createApp(ports, queries, silent, undefined, {
+    checkLog: (options.checkLog ?? ((real) => real))(createCheckLog(store, url)),
+    reset: (names) => resetReadModels(pool, names),
+  })
   const stop = new AbortController()
   const projector =
     options.projecting === false ? undefined : startProjector({ store, pool, logger: silent, signal: stop.signal })
   const reactors = options.acting === false ? undefined : app.startReactors()
   await reactors?.ready
   const handlers = new Map([echo, flaky, forever, ...(options.handlers ?? [])].map((one) => [one.name, one]))
-  const worker = app.startWorker({ id: newId(), handlers, queues: ['default'], concurrency: 16 })
+  const about = { host: 'test', pid: process.pid, version: '0.0.0' }
+  const workers: StageWorker[] = []
+  const startWorker = (labels: readonly string[]): StageWorker => {
+    const started = app.startWorker({ id: newId(), handlers, queues: ['default'], labels, concurrency: 16, about })
+    workers.push(started)
+    return started
+  }
+  const worker = startWorker([])
+  await worker.registered
   const server = createServer(app, {
     logger: silent,
     ready: options.ready ?? (async () => ({ ok: true, checks: { readModels: true } })),
@@ -86,7 +108,7 @@ export async function build(
 
   t.onTestFinished(async () => {
     await server.close()
-    await worker.drain(1_000)
+    await Promise.all(workers.map((one) => one.drain(1_000)))
     await reactors?.stop()
     stop.abort()
     await projector?.stopped
@@ -99,7 +121,12 @@ export async function build(
   return {
     server,
     store,
+    app,
+    ports,
+    pool,
     queries,
+    worker,
+    startWorker,
     ended: (id) => happened(id, /^Execution(?:Completed|Failed|Cancelled)$/),
     happened: (id, type) => happened(id, new RegExp(`^${type}$`)),
     async listen() {

@@ -1,3 +1,5 @@
+import { randomInt } from 'node:crypto'
+
 /** Numbers that look random and follow from a seed: mulberry32. */
 export type Chance = {
   /** From 0 up to and without 1. */
@@ -17,4 +19,11 @@ export function chanceOf(seed: number): Chance {
   }
   const below = (limit: number): number => Math.floor(next() * limit)
   return { next, below, pick: (from) => from[below(from.length)]! }
+}
+
+/** From the seed in CHAOS_SEED, or else from a new one; it is printed, so that a run can be repeated. */
+export function seededChance(): Chance {
+  const seed = Number(process.env.CHAOS_SEED ?? randomInt(2 ** 31))
+  console.log(`CHAOS_SEED=${seed}`)
+  return chanceOf(seed)
 }

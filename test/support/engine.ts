@@ -2,9 +2,12 @@ import { expect, vi } from 'vitest'
 import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
 import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
 import { createIssue, createStageReports } from '../../src/commands/advance-execution.ts'
+import { createAllocation } from '../../src/commands/allocation.ts'
 import { createHandle } from '../../src/commands/handle.ts'
 import { newId } from '../../src/commands/new-id.ts'
+import { createScheduledRuns } from '../../src/commands/scheduled-runs.ts'
 import { createSubWorkflows } from '../../src/commands/sub-workflows.ts'
+import { createLoseWorker, createWorkerRegistry } from '../../src/commands/worker-life.ts'
 import type { ExecutionCommand, StartExecution } from '../../src/domain/execution/commands.ts'
 import { executionDecider } from '../../src/domain/execution/decide.ts'
 import { executionStream } from '../../src/domain/execution/events.ts'
@@ -13,10 +16,13 @@ import type { CompiledWorkflow } from '../../src/domain/workflow/definition.ts'
 import type { EventStore } from '../../src/ports/event-store.ts'
 import type { Handler, StageContext } from '../../src/ports/handler.ts'
 import type { StageLogs } from '../../src/ports/stage-logs.ts'
+import { createAllocator } from '../../src/reactors/allocator.ts'
 import { createDispatcher } from '../../src/reactors/dispatcher.ts'
 import { runReactor } from '../../src/reactors/reactor.ts'
+import { createScheduler } from '../../src/reactors/scheduler.ts'
 import { createSubWorkflowReactor } from '../../src/reactors/sub-workflows.ts'
 import { createTimekeeper } from '../../src/reactors/timekeeper.ts'
+import { createWorkerWatch } from '../../src/reactors/worker-watch.ts'
 import { type StageWorker, startWorker } from '../../src/workers/worker.ts'
 import { start } from './executions.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -28,6 +34,9 @@ const noLogs: StageLogs = {
 }
 export const silent = { info: () => {}, warn: () => {}, error: () => {} }
 
+/** Where and what the workers of tests say that they are. */
+export const testedAbout = { host: 'test', pid: 1, version: '0.0.0' }
+
 export const handlerOf = (name: string, run: (context: StageContext) => Promise<Json | undefined>): Handler => ({
   name,
   run,
@@ -38,10 +47,18 @@ export type Engine = Awaited<ReturnType<typeof startEngine>>
 /** Engine and worker over a real log, with a clock of the test's own; what is in memory ends with `kill`, as in a crash. */
 export async function startEngine(
   store: EventStore,
-  options: { handlers?: readonly Handler[]; snapshotEvery?: number } = {},
+  options: {
+    handlers?: readonly Handler[]
+    labels?: readonly string[]
+    snapshotEvery?: number
+    /** False where the log is not to take the registration of the worker, which is else waited for. */
+    registered?: boolean
+    clock?: ManualClock
+    schedulers?: number
+  } = {},
 ) {
-  const clock = new ManualClock()
-  const queue = createMemoryQueue()
+  const clock = options.clock ?? new ManualClock()
+  const queue = createMemoryQueue(clock)
   const leases = createMemoryLeases(clock)
   const handle = createHandle(store)
   const reports = createStageReports(handle)
@@ -50,7 +67,15 @@ export async function startEngine(
   const timekeeper = createTimekeeper({ issue, leases, clock, logger: silent, leaseCheckMs: 1_000 })
   const snapshot = options.snapshotEvery === undefined ? {} : { snapshotEvery: options.snapshotEvery }
   const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
-  const running = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows].map((reactor) =>
+  const allocator = createAllocator(createAllocation({ handle, clock }), clock)
+  const workerWatch = createWorkerWatch({
+    ...{ lose: createLoseWorker(handle), leases, clock, logger: silent, checkMs: 1_000 },
+  })
+  const schedulers = Array.from({ length: options.schedulers ?? 0 }, () =>
+    createScheduler({ commands: createScheduledRuns({ handle: createHandle(store), clock }), clock, logger: silent }),
+  )
+  const reactors = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows, allocator, workerWatch]
+  const running = [...reactors, ...schedulers].map((reactor) =>
     runReactor(reactor, { store, clock, logger: silent, signal: stop.signal, ...snapshot }),
   )
   await Promise.all(running.map(({ ready }) => ready))
@@ -58,18 +83,27 @@ export async function startEngine(
   let worker: StageWorker | undefined
   if (options.handlers) {
     const handlers = new Map(options.handlers.map((handler) => [handler.name, handler]))
-    const limits = { queues: ['default'], concurrency: 100, leaseMs: 30_000, heartbeatMs: 500 }
+    const limits = {
+      queues: ['default'],
+      labels: options.labels ?? [],
+      concurrency: 100,
+      leaseMs: 30_000,
+      heartbeatMs: 500,
+    }
     worker = startWorker({
       id: workerId,
       queue,
       leases,
       reports,
+      registry: createWorkerRegistry(handle),
       logs: noLogs,
       clock,
       handlers,
       logger: silent,
+      about: testedAbout,
       ...limits,
     })
+    if (options.registered !== false) await worker.registered
   }
   const context = (id: string) => ({
     namespace: 'default',
@@ -85,6 +119,10 @@ export async function startEngine(
     handle,
     reports,
     workerId,
+    /** Has the worker taken for lost, whether it is or not. */
+    lose: (id: string) =>
+      createLoseWorker(handle)({ workerId: id, causationId: newId(), reason: 'so', at: context(id).at }),
+    drain: async (graceMs: number) => worker?.drain(graceMs),
     async begin(
       definition: CompiledWorkflow,
       input: Json = {},
@@ -101,6 +139,8 @@ export async function startEngine(
     /** Ends like a process that is killed: nothing is handed over, nothing is written down. */
     async kill(): Promise<void> {
       timekeeper.stop()
+      workerWatch.stop()
+      for (const scheduler of schedulers) scheduler.stop()
       stop.abort()
       await queue.close()
     },
@@ -108,6 +148,8 @@ export async function startEngine(
       clock.advance(0)
       await worker?.drain(0)
       timekeeper.stop()
+      workerWatch.stop()
+      for (const scheduler of schedulers) scheduler.stop()
       stop.abort()
       await Promise.all(running.map(({ stopped }) => stopped))
       await queue.close()

@@ -3,7 +3,8 @@ import type { Clock } from '../../src/ports/clock.ts'
 /** Time that passes only when a test says so; timers run in order of their time. */
 export class ManualClock implements Clock {
   #nowMs: number
-  #timers: { readonly atMs: number; readonly run: () => void }[] = []
+  #jumpedMs = 0
+  #timers: { atMs: number; readonly run: () => void }[] = []
 
   constructor(at = '2026-01-02T03:04:05.000Z') {
     this.#nowMs = Date.parse(at)
@@ -14,7 +15,7 @@ export class ManualClock implements Clock {
   }
 
   monotonicMs(): number {
-    return this.#nowMs
+    return this.#nowMs - this.#jumpedMs
   }
 
   after(delayMs: number, run: () => void): () => void {
@@ -40,5 +41,12 @@ export class ManualClock implements Clock {
       next.run()
     }
     this.#nowMs = until
+  }
+
+  /** Somebody sets the clock: no time goes by, and what waits waits as long as before. */
+  jump(ms: number): void {
+    this.#nowMs += ms
+    this.#jumpedMs += ms
+    for (const timer of this.#timers) timer.atMs += ms
   }
 }

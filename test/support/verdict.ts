@@ -17,7 +17,10 @@ const endOf: Readonly<Record<string, string>> = {
 
 /** What was acknowledged is there once and ended as it had to; what is not known is there once or not at all. */
 export function faultsOfRuns(runs: readonly LoadRun[], events: readonly RecordedEvent[]): readonly string[] {
-  const starts = (events as readonly Recorded[]).filter((event) => event.type === 'ExecutionStarted')
+  // What a run starts itself carries its labels, and is nobody else's.
+  const starts = (events as readonly Recorded[])
+    .filter((event) => event.type === 'ExecutionStarted')
+    .filter(({ data }) => data.parent === undefined)
   const streamsOfKey = Map.groupBy(starts, ({ data }) => data.labels.key ?? 'none')
   const known = new Set(runs.map(({ key }) => key))
   const strangers = [...streamsOfKey.keys()].filter((key) => !known.has(key)).map((key) => `nobody started ${key}`)
@@ -25,7 +28,7 @@ export function faultsOfRuns(runs: readonly LoadRun[], events: readonly Recorded
   const faults = runs.flatMap((run) => {
     const count = streamsOfKey.get(run.key)?.length ?? 0
     const least = run.started === 'ok' ? 1 : 0
-    const most = run.started === 'failed' ? 0 : 1
+    const most = run.started === 'failed' || run.started === 'refused' ? 0 : 1
     if (count < least || count > most) return [`${run.key} was answered ${run.started} and is there ${count} times`]
     return count === 0 ? [] : faultsOfEnd(run, streams.get(executionStream(run.id)) ?? [])
   })
@@ -35,7 +38,7 @@ export function faultsOfRuns(runs: readonly LoadRun[], events: readonly Recorded
 function faultsOfEnd(run: LoadRun, events: readonly RecordedEvent[]): readonly string[] {
   const end = endOf[events.at(-1)?.type ?? ''] ?? 'open'
   const expected =
-    run.cancelled === 'ok' ? ['cancelled'] : run.cancelled === 'unknown' ? ['cancelled', run.ends] : [run.ends]
+    run.cancelled === 'ok' ? ['cancelled'] : run.cancelled === 'unknown' ? ['cancelled', ...run.ends] : run.ends
   if (expected.includes(end)) return []
   return [`${run.key} (${run.id}), a ${run.workflow}, is ${end} and should be ${expected.join(' or ')}`]
 }

@@ -160,4 +160,32 @@ const restored = (): ExecutionEvent[] => [
   { type: 'ExecutionCompleted', data: { stages: 5, output: { image: 'shop\0' } } },
 ]
 
-export const windingWays: readonly (() => readonly ExecutionEvent[])[] = [approved, givenUp, undone, restored]
+const deferred = (reason: 'asked' | 'capacity' | 'turn', attempt = 1): ExecutionEvent => ({
+  type: 'StageDeferred',
+  data: {
+    ...{ stage: 'build', attempt, pool: 'production', workflow: 'release', priority: 0, reason },
+    amounts: { slots: 1, cpuMillicores: 500, memoryBytes: 0, diskBytes: 0 },
+    ...(reason === 'capacity' ? { short: ['slots'] } : {}),
+    blockers: reason === 'asked' ? [] : [{ executionId: '0190b6a0-0000-7000-8000-00000000000a', stage: 'deploy' }],
+  },
+})
+
+/** Waits for its group, then a stage of it for a pool, twice. */
+const patient = (): ExecutionEvent[] => [
+  { type: 'ExecutionDeferred', data: { group: 'a group\0', reason: 'limit', blockers: [{ executionId: 'x' }] } },
+  { type: 'ExecutionAdmitted', data: { grant: { pool: 'a group\0', fence: 2 }, timeoutAt: UNTIL } },
+  deferred('asked'),
+  deferred('capacity'),
+  deferred('turn'),
+  scheduled('build', 1),
+  begun('build', 1),
+  failed('build', 1, 'retry'),
+  retried('build', 2, 'policy'),
+  deferred('asked', 2),
+  scheduled('build', 2),
+  completed('build', 2),
+  ...['test', 'scan', 'deploy', 'verify'].map((id) => skipped(id, 'person')),
+  { type: 'ExecutionCompleted', data: { stages: 1 } },
+]
+
+export const windingWays: readonly (() => readonly ExecutionEvent[])[] = [approved, givenUp, undone, restored, patient]

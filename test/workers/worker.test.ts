@@ -10,14 +10,12 @@ import type { WorkerReport } from '../../src/ports/stage-reports.ts'
 import { startWorker } from '../../src/workers/worker.ts'
 import { handlerOf, silent } from '../support/engine.ts'
 import { ManualClock } from '../support/manual-clock.ts'
+import { someWork } from '../support/some-work.ts'
 
 const LEASE_MS = 30_000
 const HEARTBEAT_MS = 500
 const KEY = 'run:build:1'
-const work: Work = {
-  ...{ id: 'execution-run:1:0', namespace: 'default', executionId: 'run', stage: 'build', attempt: 1 },
-  ...{ queue: 'default', handler: 'shell', input: {}, timeoutMs: 3_600_000, priority: 0, eventId: 'e' },
-}
+const work = someWork({ executionId: 'run', timeoutMs: 3_600_000 })
 
 let clock: ManualClock
 let leases: Leases
@@ -44,6 +42,7 @@ function aWorker(run: (context: StageContext) => Promise<null>) {
   })
   const worker = startWorker({
     ...{ id: 'w', leases, clock, logger: silent, queues: ['default'], concurrency: 10 },
+    ...{ labels: [], about: { host: 'here', pid: 1, version: '1' }, registry: { report: async () => 'accepted' } },
     ...{ leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS, handlers: new Map([['shell', handler]]) },
     logs: { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [] },
     reports: {
@@ -54,7 +53,8 @@ function aWorker(run: (context: StageContext) => Promise<null>) {
       },
     },
     queue: {
-      ...{ durable: true, publish: async () => {}, depth: async () => ({}), deadLetters: async () => [] },
+      ...{ durable: true, publish: async () => {}, deadLetters: async () => [] },
+      ...{ withdraw: async () => {}, lacking: async () => [], stats: async () => [] },
       consume(_, __, handle) {
         deliver = handle
         return { close: async () => void (await Promise.allSettled(delivered)) }

@@ -5,7 +5,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { ExpectedRevision } from '../../ports/event-store.ts'
 import { checkRows } from './row-check.ts'
 import { explained } from './sqlite-errors.ts'
-import { lengthenWal, useWal } from './use-wal.ts'
+import { foldWal, lengthenWal, useWal } from './use-wal.ts'
 
 /** SQLite keeps its write-ahead log beside it, with `-wal` at the end. */
 export const LOG_FILE = 'events.sqlite'
@@ -90,6 +90,7 @@ export class EmbeddedLog {
       this.#db = new DatabaseSync(file)
       this.#db.exec('PRAGMA busy_timeout = 10000')
       useWal(this.#db)
+      if (options.writes) foldWal(this.#db)
       // Two processes may create the file at the same moment; IMMEDIATE makes the second wait for the first.
       this.#db.exec(`BEGIN IMMEDIATE; ${SCHEMA}`)
       // Within the transaction, so that nobody else writes to the same place meanwhile.

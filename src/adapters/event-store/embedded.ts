@@ -208,13 +208,16 @@ export class EmbeddedEventStore implements EventStore {
     while (!signal.aborted) {
       const fromMemory = this.#tail.after(after, batchSize)
       const found =
-        fromMemory ??
-        (await this.#reader.ask<StoredRow[]>({ kind: 'readAll', seq: 0, after, limit: batchSize })).map(recorded)
+        fromMemory ?? (await this.#reader.ask<StoredRow[]>({ kind: 'readAll', seq: 0, after, limit: batchSize }))
       after = found.at(-1)?.position ?? after
       const caughtUp = found.length < batchSize
       if (found.length > 0 || (caughtUp && !told)) {
         told = caughtUp
-        yield { events: filtered(found, prefixes), position: after, caughtUp }
+        // What the filter leaves out is not parsed: a snapshot is longer than thousands of events.
+        const events = fromMemory
+          ? filtered(fromMemory, prefixes)
+          : filtered(found as StoredRow[], prefixes).map(recorded)
+        yield { events, position: after, caughtUp }
       } else await this.#tail.moreThan(after, signal)
     }
   }
@@ -289,7 +292,7 @@ function recorded(row: StoredRow): RecordedEvent {
   return { ...row, id: dashed, data: JSON.parse(data), metadata: JSON.parse(metadata) } as RecordedEvent
 }
 
-const filtered = (events: readonly RecordedEvent[], prefixes: readonly string[] | undefined) =>
+const filtered = <E extends { readonly stream: string }>(events: readonly E[], prefixes?: readonly string[]) =>
   prefixes === undefined ? events : events.filter((event) => startsWithOne(event.stream, prefixes))
 
 const startsWithOne = (stream: string, prefixes: readonly string[] | undefined): boolean =>

@@ -10,6 +10,8 @@ export class DamagedLog extends Error {
 }
 
 const SQLITE_IOERR = 10
+/** The index of the write-ahead log, which is no part of what is durable, could not grow: as on a full disk. */
+const SQLITE_IOERR_SHMSIZE = SQLITE_IOERR | (19 << 8)
 const SQLITE_CORRUPT = 11
 const SQLITE_CONSTRAINT = 19
 const SQLITE_NOTADB = 26
@@ -25,7 +27,8 @@ export const isWriteError = (error: unknown): boolean => codeOf(error) === SQLIT
 
 /** Whether what the disk holds can only be known by opening the log anew. */
 export const isBreaking = (error: unknown): boolean =>
-  [SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB].includes(codeOf(error) ?? 0)
+  [SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB].includes(codeOf(error) ?? 0) &&
+  (error as { errcode?: number }).errcode !== SQLITE_IOERR_SHMSIZE
 
 /** Whether another append would have failed as well, as on a full disk: the fault is not in what was appended. */
 export const isRefusal = (error: unknown): boolean => ![undefined, SQLITE_CONSTRAINT].includes(codeOf(error))

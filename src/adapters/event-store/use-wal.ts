@@ -8,20 +8,35 @@ const WAL_BYTES = 32 + WAL_PAGES * (24 + 4_096)
 
 /**
  * Fills the write-ahead log up with zeros, which SQLite takes for no frames, to the length that it is used at anyway: a
- * commit that overwrites is synced in about half the time of one that makes a file longer.
+ * commit that overwrites is synced in about half the time of one that makes a file longer. No longer than that: SQLite's index
+ * of it has room for 4,062 frames before it has to grow, and on a full disk it is better that the log itself is what cannot.
  */
 export function lengthenWal(file: string): void {
   const fd = openSync(file, 'r+')
   const before = fstatSync(fd).size
   try {
     const zeros = Buffer.alloc(1_048_576)
-    for (let at = before; at < WAL_BYTES; at += zeros.length) writeSync(fd, zeros, 0, zeros.length, at)
+    for (let at = before; at < WAL_BYTES; at += zeros.length)
+      writeSync(fd, zeros, 0, Math.min(zeros.length, WAL_BYTES - at), at)
     fsyncSync(fd)
   } catch {
     // It only saves time. On a full disk the room is better left to events.
     ftruncateSync(fd, before)
   } finally {
     closeSync(fd)
+  }
+}
+
+/**
+ * Folds the write-ahead log into the file, so that the next commit begins it anew. What a crash tore stays in it otherwise,
+ * behind the commits that follow; and what the next crash tears before it was written over would look like damage.
+ */
+export function foldWal(db: DatabaseSync): void {
+  try {
+    // Whoever reads at the moment is not waited for: then it stays as it is.
+    db.exec('PRAGMA wal_checkpoint(PASSIVE)')
+  } catch {
+    // On a full disk there is no room to fold it into.
   }
 }
 

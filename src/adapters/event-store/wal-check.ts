@@ -122,7 +122,7 @@ function* chunks(fd: number, frameBytes: number): Generator<{ bytes: Buffer; off
 }
 
 /** SQLite's own: two sums over pairs of 32-bit words, in the byte order that the magic number names. */
-function checksum(bytes: Buffer, littleEndian: boolean, [start0, start1]: Sums): Sums {
+export function checksum(bytes: Buffer, littleEndian: boolean, [start0, start1]: Sums): Sums {
   const words = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let sum0 = start0
   let sum1 = start1

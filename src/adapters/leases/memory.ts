@@ -43,6 +43,10 @@ export function createMemoryLeases(clock: Pick<Clock, 'monotonicMs'>): Leases {
     async unheld(keys) {
       return keys.filter((key) => held(key) === undefined)
     },
+    async held() {
+      const keys = [...leases.keys()].filter((key) => held(key) !== undefined)
+      return keys.map((key) => ({ key, owner: leases.get(key)!.owner, revoked: leases.get(key)!.revoked }))
+    },
     async close() {
       leases.clear()
     },

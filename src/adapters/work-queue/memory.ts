@@ -1,108 +1,93 @@
 import type { Work } from '../../domain/execution/work.ts'
-import type { Consumer, WorkQueue } from '../../ports/work-queue.ts'
+import { parseRoute, routeOf, serves } from '../../domain/workflow/route.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Consumer, RouteStats, WorkQueue } from '../../ports/work-queue.ts'
+import { type Entry, Line, TURNS_PER_POINT } from './line.ts'
+import { Meter } from './meter.ts'
 
 const MAX_DELIVERIES = 3
 
-type Entry = { readonly work: Work; deliveries: number }
 type Handler = (work: Work) => Promise<void>
+
+/** Work of one queue that asks for the same labels. */
+type Route = {
+  readonly name: string
+  readonly line: Line
+  readonly published: Meter
+  readonly taken: Meter
+  running: number
+}
+
+/** A queue that a taker serves: those of its routes that the taker has the labels for, each with the turns that it has had. */
+type Served = {
+  readonly queue: string
+  readonly limit: number
+  readonly routes: { readonly route: Route; turn: number }[]
+  running: number
+}
 
 type Taker = {
   readonly queues: readonly string[]
+  readonly labels: readonly string[]
   readonly concurrency: number
-  readonly perQueue: Readonly<Record<string, number>>
   readonly handle: Handler
-  /** How many run now, in all and by queue. */
+  readonly served: readonly Served[]
+  /** Which of its queues comes next. */
+  turn: number
   running: number
-  readonly runningOf: Map<string, number>
   closed: boolean
   idle: (() => void) | undefined
 }
 
-/** Work of one queue: a line for each priority, highest first. */
-class Lines {
-  readonly #lines = new Map<number, { entries: Entry[]; taken: number }>()
-  #priorities: number[] = []
-  size = 0
-
-  push(entry: Entry): void {
-    const { priority } = entry.work
-    let line = this.#lines.get(priority)
-    if (line === undefined) {
-      line = { entries: [], taken: 0 }
-      this.#lines.set(priority, line)
-      this.#priorities = [...this.#lines.keys()].sort((a, b) => b - a)
-    }
-    line.entries.push(entry)
-    this.size++
-  }
-
-  take(): Entry | undefined {
-    for (const priority of this.#priorities) {
-      const line = this.#lines.get(priority)!
-      const entry = line.entries[line.taken]
-      if (entry === undefined) continue
-      line.taken++
-      this.size--
-      // Cutting off what was taken only now and then keeps taking O(1).
-      if (line.taken === line.entries.length || line.taken >= 1_024) {
-        line.entries = line.entries.slice(line.taken)
-        line.taken = 0
-      }
-      return entry
-    }
-    return undefined
-  }
-}
-
 /** Work in the memory of one process; the dispatcher fills it again from the log after a restart. */
-export function createMemoryQueue(): WorkQueue {
-  const queues = new Map<string, Lines>()
-  const known = new Set<string>()
+export function createMemoryQueue(clock: Pick<Clock, 'monotonicMs'>): WorkQueue {
+  const routes = new Map<string, Route>()
+  const known = new Map<string, Entry>()
   const takers: Taker[] = []
   const dead: { work: Work; reason: string }[] = []
 
-  const linesOf = (queue: string): Lines => {
-    const lines = queues.get(queue) ?? new Lines()
-    queues.set(queue, lines)
-    return lines
+  function routeNamed(name: string): Route {
+    const route = routes.get(name)
+    if (route) return route
+    const added = { name, line: new Line(), published: new Meter(), taken: new Meter(), running: 0 }
+    routes.set(name, added)
+    for (const taker of takers) attach(taker, added)
+    return added
   }
 
   function feed(): void {
-    for (const taker of takers) {
-      // Its queues in turn, so that a busy one does not starve the others.
-      for (let found = true; found; ) {
-        found = false
-        for (const queue of taker.queues) found = feedOne(taker, queue) || found
-      }
-    }
+    for (const taker of takers) while (feedOne(taker));
   }
 
-  function feedOne(taker: Taker, queue: string): boolean {
-    const runningHere = taker.runningOf.get(queue) ?? 0
+  /** Its queues in turn, so that a busy one does not starve the others. */
+  function feedOne(taker: Taker): boolean {
     if (taker.closed || taker.running >= taker.concurrency) return false
-    if (runningHere >= (taker.perQueue[queue] ?? Number.POSITIVE_INFINITY)) return false
-    const entry = queues.get(queue)?.take()
-    if (entry === undefined) return false
-    taker.running++
-    taker.runningOf.set(queue, runningHere + 1)
-    void deliver(taker, queue, entry)
-    return true
+    for (let tried = 0; tried < taker.served.length; tried++) {
+      const served = taker.served[taker.turn]!
+      taker.turn = (taker.turn + 1) % taker.served.length
+      const route = served.running < served.limit ? nextOf(served.routes) : undefined
+      if (route === undefined) continue
+      void deliver(taker, served, route, route.line.take()!)
+      return true
+    }
+    return false
   }
 
-  async function deliver(taker: Taker, queue: string, entry: Entry): Promise<void> {
-    entry.deliveries++
+  async function deliver(taker: Taker, served: Served, route: Route, entry: Entry): Promise<void> {
+    const deliveries = entry.deliveries + 1
+    for (const one of [taker, served, route]) one.running++
+    route.taken.add(clock.monotonicMs())
     try {
       await taker.handle(entry.work)
       known.delete(entry.work.id)
     } catch (error) {
-      if (entry.deliveries < MAX_DELIVERIES) linesOf(queue).push(entry)
+      if (deliveries < MAX_DELIVERIES) known.set(entry.work.id, route.line.push(entry.work, deliveries))
       else {
         known.delete(entry.work.id)
         dead.push({ work: entry.work, reason: String((error as Error)?.message ?? error) })
       }
     }
-    taker.running--
-    taker.runningOf.set(queue, taker.runningOf.get(queue)! - 1)
+    for (const one of [taker, served, route]) one.running--
     if (taker.running === 0) taker.idle?.()
     feed()
   }
@@ -112,34 +97,41 @@ export function createMemoryQueue(): WorkQueue {
     async publish(work) {
       for (const item of work) {
         if (known.has(item.id)) continue
-        known.add(item.id)
-        linesOf(item.queue).push({ work: item, deliveries: 0 })
+        const route = routeNamed(item.queue)
+        known.set(item.id, route.line.push(item))
+        route.published.add(clock.monotonicMs())
       }
       feed()
     },
-    consume(names, { concurrency, perQueue = {} }, handle): Consumer {
-      const taker: Taker = {
-        queues: names,
-        concurrency,
-        perQueue,
-        handle,
-        running: 0,
-        runningOf: new Map(),
-        closed: false,
-        idle: undefined,
+    async withdraw(ids) {
+      for (const id of ids) {
+        const entry = known.get(id)
+        if (entry && routeNamed(entry.work.queue).line.remove(entry)) known.delete(id)
       }
+    },
+    consume(names, { concurrency, perQueue = {}, labels = [] }, handle): Consumer {
+      const queues = [...new Set(names)]
+      const served = queues.map((queue) => ({ queue, limit: perQueue[queue] ?? Infinity, routes: [], running: 0 }))
+      const state = { turn: 0, running: 0, closed: false, idle: undefined }
+      const taker: Taker = { queues, labels, concurrency, handle, served, ...state }
+      for (const queue of queues) routeNamed(routeOf(queue))
+      for (const route of routes.values()) attach(taker, route)
       takers.push(taker)
       queueMicrotask(feed)
       return {
         async close() {
+          if (!taker.closed) takers.splice(takers.indexOf(taker), 1)
           taker.closed = true
-          takers.splice(takers.indexOf(taker), 1)
           if (taker.running > 0) await new Promise<void>((resolve) => (taker.idle = resolve))
         },
       }
     },
-    async depth() {
-      return Object.fromEntries([...queues].map(([name, lines]) => [name, lines.size]))
+    async lacking(ids) {
+      return ids.filter((id) => !known.has(id))
+    },
+    async stats() {
+      const nowMs = clock.monotonicMs()
+      return [...routes.values()].sort(byName).map((route) => statsOf(route, takers, nowMs))
     },
     async deadLetters() {
       return [...dead]
@@ -147,5 +139,47 @@ export function createMemoryQueue(): WorkQueue {
     async close() {
       for (const taker of takers.splice(0)) taker.closed = true
     },
+  }
+}
+
+const byName = (a: Route, b: Route): number => (a.name < b.name ? -1 : 1)
+
+function attach(taker: Taker, route: Route): void {
+  if (!serves(route.name, taker)) return
+  const { queue } = parseRoute(route.name)
+  taker.served.find((served) => served.queue === queue)!.routes.push({ route, turn: 0 })
+}
+
+/** The routes of a queue take turns as namespaces do, or work without labels would hold up what few workers have the labels for. */
+function nextOf(routes: Served['routes']): Route | undefined {
+  const [only] = routes
+  if (routes.length === 1) return only!.route.line.size > 0 ? only!.route : undefined
+  const waiting = routes.filter(({ route }) => route.line.size > 0)
+  if (waiting.length === 0) return undefined
+  const least = Math.min(...waiting.map(({ turn }) => turn))
+  // Where nothing waits no turns are saved up.
+  for (const one of routes) if (one.route.line.size === 0) one.turn = Math.max(one.turn, least)
+  const rank = ({ route, turn }: Served['routes'][number]) => turn - route.line.next!.work.priority * TURNS_PER_POINT
+  const next = waiting.reduce((first, one) => (rank(one) < rank(first) ? one : first))
+  next.turn++
+  return next.route
+}
+
+function statsOf(
+  { name, line, running, published, taken }: Route,
+  takers: readonly Taker[],
+  nowMs: number,
+): RouteStats {
+  const { oldestAt } = line
+  return {
+    ...parseRoute(name),
+    depth: line.size,
+    ...(oldestAt === undefined ? {} : { oldestAt }),
+    running,
+    publishedPerMinute: published.perMinute(nowMs),
+    takenPerMinute: taken.perMinute(nowMs),
+    published: published.total,
+    taken: taken.total,
+    consumers: takers.filter((taker) => serves(name, taker)).length,
   }
 }

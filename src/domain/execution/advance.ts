@@ -72,6 +72,13 @@ export function beginReady(draft: Draft): void {
   })
 }
 
+/** The beginning of a run, as far as it is not there already: of what was restored a whole group may have ended. */
+export function beginRun(draft: Draft): void {
+  beginReady(draft)
+  for (const [index, stage] of draft.state.stages.entries()) if (stage.status === 'expanded') draft.groups.push(index)
+  settle(draft)
+}
+
 function follow(draft: Draft, index: number): void {
   const { compensates } = draft.stage(index)
   draft.leave(index)
@@ -231,10 +238,11 @@ function compensate(draft: Draft): void {
   const first = draft.state.stages.length
   const stages: CompiledStage[] = []
   for (const index of [...draft.state.compensable].reverse()) {
-    const { id, compensate: step, values } = draft.stage(index)
+    const { id, compensate: step, values, resources } = draft.stage(index)
     if (step === undefined) throw new Error(`${id} does not know how to be undone`)
     const needs = stages.slice(-1).map((before) => before.id)
-    const known = values === undefined ? {} : { values }
+    // What is undone is undone under the same conditions: a rollback does not meet another deployment either.
+    const known = { ...(values === undefined ? {} : { values }), ...(resources === undefined ? {} : { resources }) }
     stages.push({
       id: unusedId(draft, `${id}.compensate`),
       ...step,

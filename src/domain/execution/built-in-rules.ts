@@ -40,7 +40,7 @@ export const builtInRules: readonly BuiltInRule[] = [
   { name: 'worker-lost', class: 'infrastructure', match: { codes: ['WORKER_LOST', 'SHUTDOWN', 'LEASE_LOST'] } },
   { name: 'cancelled', class: 'cancelled', match: { codes: ['CANCELLED'] } },
   { name: 'timed-out', class: 'timeout', match: { codes: ['TIMED_OUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'] } },
-  { name: 'not-configured', class: 'configuration', match: { codes: ['HANDLER_UNKNOWN', 'INPUT_INVALID', 'EXPRESSION_FAILED', 'ADDRESS_REFUSED'] } },
+  { name: 'not-configured', class: 'configuration', match: { codes: ['HANDLER_UNKNOWN', 'INPUT_INVALID', 'EXPRESSION_FAILED', 'ADDRESS_REFUSED', 'POOL_UNKNOWN', 'POOL_TOO_SMALL'] } },
   { name: 'certificate', class: 'configuration', match: { codes: ['CONNECTION_FAILED'], messages: [raw`: (CERT_|ERR_TLS_|UNABLE_TO_|(DEPTH_ZERO_)?SELF_SIGNED_)[A-Z_]+$`] } },
   { name: 'no-connection', class: 'network', match: { codes: ['CONNECTION_FAILED', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_SOCKET', ...connectionCodes] } },
   { name: 'used-up', class: 'resource-exhausted', match: { codes: ['ENOSPC', 'EDQUOT', 'ENOMEM', 'EMFILE', 'ENFILE'] } },

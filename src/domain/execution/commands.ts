@@ -1,6 +1,6 @@
 import type { Json } from '../message.ts'
 import type { CompiledStage } from '../workflow/definition.ts'
-import type { ExecutionEventOf, StageError } from './events.ts'
+import type { Blocker, ExecutionEventOf, Grant, StageError } from './events.ts'
 
 /** Every command carries the time it is decided at, ISO 8601 in UTC. */
 type Timed<T> = T & { readonly at: string }
@@ -9,7 +9,8 @@ type OfAttempt<T> = Timed<T & { readonly stage: string; readonly attempt: number
 type OfStage<T> = Timed<T & { readonly stage: string }>
 type Why = { readonly reason: string }
 
-type Beginning = Omit<ExecutionEventOf<'ExecutionStarted'>['data'], 'timeoutAt'>
+/** The group follows from the definition and the input. */
+type Beginning = Omit<ExecutionEventOf<'ExecutionStarted'>['data'], 'timeoutAt' | 'concurrency'>
 /** What is known already of a run that is restored from another, in the order in which it came about. */
 export type Restored = ExecutionEventOf<'StagesGenerated' | 'StageRestored' | 'SignalReceived'>
 
@@ -63,5 +64,14 @@ export type ControlCommand =
   | Timed<{ type: 'ResumeExecution' } & Why>
   | Timed<{ type: 'CancelExecution' } & Why>
   | Timed<{ type: 'TimeOutExecution' }>
+  /** The pool that the attempt asked has granted it. */
+  | OfAttempt<{ type: 'AdmitStage'; readonly grant: Grant }>
+  /** Why the pool has not. */
+  | OfAttempt<{ type: 'DeferStage' } & Pick<ExecutionEventOf<'StageDeferred'>['data'], 'reason' | 'short' | 'blockers'>>
+  /** The pool never will. */
+  | OfAttempt<{ type: 'RefuseStage'; readonly error: StageError }>
+  /** The run's group has room for it. */
+  | Timed<{ type: 'AdmitExecution'; readonly grant: Grant }>
+  | Timed<{ type: 'DeferExecution'; readonly blockers: readonly Blocker[] }>
 
 export type ExecutionCommand = StartExecution | StageReport | ControlCommand

@@ -25,6 +25,8 @@ type Of<T extends ControlCommand['type']> = Extract<ControlCommand, { type: T }>
 export function pause({ reason, at }: Of<'PauseExecution'>, state: Execution): readonly ExecutionEvent[] {
   const open = requireGoing(state)
   if (open.status === 'paused') return []
+  if (open.status === 'queued')
+    throw new Rejected('EXECUTION_QUEUED', 'nothing of the execution has begun: it waits for its concurrency group')
   const remainingMs = Math.max(Date.parse(open.timeoutAt) - Date.parse(at), 0)
   return [{ type: 'ExecutionPaused', data: { reason, remainingMs } }]
 }

@@ -1,7 +1,9 @@
 import type { Decider } from '../message.ts'
 import { Rejected } from '../rejected.ts'
-import { beginReady, settle } from './advance.ts'
+import { admitExecution, admitStage, deferExecution, deferStage, refuseStage } from './admission.ts'
+import { beginRun } from './advance.ts'
 import type { ExecutionCommand, StartExecution } from './commands.ts'
+import { concurrencyOf } from './concurrency.ts'
 import { abandon, cancel, pause, resume, retry, skip, timeOut } from './control.ts'
 import { Draft } from './draft.ts'
 import type { ExecutionEvent } from './events.ts'
@@ -43,6 +45,16 @@ function decide(command: ExecutionCommand, state: Execution): readonly Execution
       return signal(command, state)
     case 'WakeStage':
       return wake(command, state)
+    case 'AdmitStage':
+      return admitStage(command, state)
+    case 'DeferStage':
+      return deferStage(command, state)
+    case 'RefuseStage':
+      return refuseStage(command, state)
+    case 'AdmitExecution':
+      return admitExecution(command, state)
+    case 'DeferExecution':
+      return deferExecution(command, state)
     default:
       return report(command, state)
   }
@@ -58,14 +70,14 @@ function start(command: StartExecution, state: Execution): readonly ExecutionEve
     )
   }
   const timeoutAt = new Date(Date.parse(at) + data.definition.timeoutMs).toISOString()
-  const started: ExecutionEvent = { type: 'ExecutionStarted', data: { ...data, timeoutAt } }
+  const concurrency = concurrencyOf(data)
+  const group = concurrency === undefined ? {} : { concurrency }
+  const started: ExecutionEvent = { type: 'ExecutionStarted', data: { ...data, timeoutAt, ...group } }
   const draft = new Draft(evolve(state, started) as OpenExecution, at)
   for (const event of restored) draft.emit(event)
   draft.take(data.definition)
   draft.take({ input: data.input, restored })
-  beginReady(draft)
-  // Of what was restored a whole group may have ended, where the last of its results was given.
-  for (const [index, stage] of draft.state.stages.entries()) if (stage.status === 'expanded') draft.groups.push(index)
-  settle(draft)
+  // A run of a group begins when its turn has come.
+  if (concurrency === undefined) beginRun(draft)
   return [started, ...draft.events]
 }

@@ -1,8 +1,28 @@
 import type { Json } from '../message.ts'
+import type { Amounts, ResourceName } from '../pool/amounts.ts'
 import type { CompiledStage, CompiledWorkflow } from '../workflow/definition.ts'
 
 /** What made a run start. */
-type RunTrigger = { readonly kind: 'api' | 'schedule' | 'webhook' | 'workflow' | 'restore'; readonly by: string }
+type RunTrigger = {
+  readonly kind: 'api' | 'schedule' | 'webhook' | 'workflow' | 'restore'
+  readonly by: string
+  /** The time of its schedule that the run is for, ISO 8601, which a run restored from it is for as well. */
+  readonly nominalAt?: string
+}
+
+/** Runs of one group go on at most `limit` at a time. */
+export type Concurrency = {
+  readonly group: string
+  readonly limit: number
+  /** What becomes of a run that finds the group full: it waits, those before it are cancelled, or it is itself. */
+  readonly onConflict: 'queue' | 'cancel-running' | 'reject'
+}
+
+/** What is held of a pool or a group. The number grows with each grant of it, so that who holds it no more is known. */
+export type Grant = { readonly pool: string; readonly fence: number }
+
+/** Who stands in the way: another run, or a stage of it, which holds something. */
+export type Blocker = { readonly executionId: string; readonly stage?: string }
 
 /** The stage of another run that this run does the work of. `depth` is 1 for the child of a run that nobody waits for. */
 export type ParentStage = {
@@ -72,12 +92,39 @@ export type ExecutionEvent =
         readonly priority: number
         /** SHA-256 over the canonical request; a repeat with the same idempotency key must have the same. Empty without a key. */
         readonly fingerprint: string
-        /** When the run has taken too long, ISO 8601. */
+        /** When the run has taken too long, ISO 8601; in a group its time begins only with `ExecutionAdmitted`. */
         readonly timeoutAt: string
+        /** The run waits until its group lets it begin. */
+        readonly concurrency?: Concurrency
         readonly parent?: ParentStage
         /** The run, and the place in its stream, that this one goes on from. */
         readonly restoredFrom?: { readonly executionId: string; readonly revision: number }
       }
+    }
+  /** The group has no room for the run. Said again only when the reason is another one. */
+  | {
+      type: 'ExecutionDeferred'
+      data: { readonly group: string; readonly reason: 'limit'; readonly blockers: readonly Blocker[] }
+    }
+  /** The run's turn has come, and its time begins. */
+  | { type: 'ExecutionAdmitted'; data: { readonly grant: Grant; readonly timeoutAt: string } }
+  /**
+   * The attempt waits for a pool. `asked`: nothing is known yet; `capacity`: too little is free; `turn`: others come first. Said
+   * again only when the reason is another one. At most a few of the blockers are named.
+   */
+  | {
+      type: 'StageDeferred'
+      data: OfAttempt<{
+        readonly pool: string
+        readonly amounts: Amounts
+        /** Whose turn it is depends on the two. */
+        readonly workflow: string
+        readonly priority: number
+        readonly reason: 'asked' | 'capacity' | 'turn'
+        /** What there is too little of. */
+        readonly short?: readonly ResourceName[]
+        readonly blockers: readonly Blocker[]
+      }>
     }
   | {
       type: 'StageScheduled'
@@ -89,6 +136,8 @@ export type ExecutionEvent =
         readonly timeoutMs: number
         /** Higher goes first. */
         readonly priority: number
+        /** What the attempt holds while it runs. */
+        readonly grant?: Grant
         /** No work goes out: the stage waits for this. */
         readonly waitsFor?: Wait
         /** The checkpoint to go on from: of an earlier attempt, or of the run restored from. */

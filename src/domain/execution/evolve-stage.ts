@@ -23,17 +23,23 @@ function checkpointOf(before: StageState): Checkpoint | undefined {
 /** Folds one event into the stage that it names. */
 export function evolveStage(before: StageState, event: StageEvent): StageState {
   switch (event.type) {
+    case 'StageDeferred': {
+      const { stage: _, attempt, workflow: __, priority: ___, ...said } = event.data
+      const waits = { for: 'pool', ...said, queue: queueOf(before) } as const
+      return { status: 'waiting', attempt, ...triedOf(before), waits }
+    }
     case 'StageScheduled': {
-      const { attempt, waitsFor } = event.data
+      const { attempt, waitsFor, grant } = event.data
       const tried = { attempt, ...triedOf(before) }
-      if (waitsFor === undefined) return { status: 'scheduled', ...tried }
+      if (waitsFor === undefined) return { status: 'scheduled', ...tried, fence: grant?.fence }
       if (waitsFor.for !== 'approval') return { status: 'waiting', ...tried, waits: waitsFor }
       const nobody = { approvers: [], required: 1, selfApproval: true, granted: [] }
       return { status: 'waiting', ...tried, waits: { ...waitsFor, ...nobody } }
     }
     case 'StageStarted': {
       const { attempt, worker } = event.data
-      return { status: 'running', attempt, ...triedOf(before), worker, stopping: undefined }
+      const fence = before.status === 'scheduled' ? before.fence : undefined
+      return { status: 'running', attempt, ...triedOf(before), fence, worker, stopping: undefined }
     }
     case 'StageCheckpointed': {
       if (before.status !== 'running') throw new Error(`StageCheckpointed comes to a stage that is ${before.status}`)
@@ -67,6 +73,12 @@ export function evolveStage(before: StageState, event: StageEvent): StageState {
   }
 }
 
+/** Where the next attempt goes, where that is not the stage's own queue. */
+export function queueOf(stage: StageState): string | undefined {
+  if (stage.status === 'retrying') return stage.queue
+  return stage.status === 'waiting' && stage.waits.for === 'pool' ? stage.waits.queue : undefined
+}
+
 function failedStage(before: StageState, { attempt, error, recovery }: DataOf<'StageFailed'>): StageState {
   if (recovery === 'ask' || recovery === 'skip')
     return { status: 'waiting', attempt, ...triedOf(before), waits: { for: 'person', error } }
@@ -88,7 +100,7 @@ function retriedStage(before: StageState, data: DataOf<'StageRetried'>): StageSt
     fallback: falls || fallback,
     replaced: falls ? attempt - 1 - lost : replaced,
     dueAt,
-    queue: queue ?? (before.status === 'retrying' ? before.queue : undefined),
+    queue: queue ?? queueOf(before),
     error: errorOf(before),
   }
 }

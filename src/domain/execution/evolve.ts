@@ -20,6 +20,15 @@ export function evolve(state: Execution, event: ExecutionEvent): Execution {
       return { ...going(state), status: 'paused', remainingMs: event.data.remainingMs }
     case 'ExecutionResumed':
       return { ...going(state), status: 'running', timeoutAt: event.data.timeoutAt }
+    case 'ExecutionDeferred':
+      return { ...going(state), status: 'queued', blockers: event.data.blockers }
+    case 'ExecutionAdmitted':
+      return {
+        ...going(state),
+        status: 'running',
+        timeoutAt: event.data.timeoutAt,
+        fence: event.data.grant.fence,
+      }
     case 'SignalReceived':
       return {
         ...state,
@@ -42,10 +51,18 @@ export function evolve(state: Execution, event: ExecutionEvent): Execution {
 }
 
 function started(data: DataOf<'ExecutionStarted'>): OpenExecution {
-  const { definition, trigger, restoredFrom: _, parent, timeoutAt, ...rest } = data
-  const run = { ...rest, definition, graph: graphOf(definition), startedBy: trigger.by, parent }
+  const { definition, trigger, restoredFrom: _, parent, concurrency, timeoutAt, ...rest } = data
+  const run = {
+    ...rest,
+    definition,
+    graph: graphOf(definition),
+    startedBy: trigger.by,
+    nominalAt: trigger.nominalAt,
+    parent,
+    concurrency,
+  }
   return {
-    status: 'running',
+    ...(concurrency === undefined ? { status: 'running' } : { status: 'queued', blockers: undefined }),
     run,
     stages: definition.stages.map(blocked),
     open: definition.stages.length,
@@ -54,12 +71,13 @@ function started(data: DataOf<'ExecutionStarted'>): OpenExecution {
     signals: [],
     signalIds: [],
     timeoutAt,
+    fence: undefined,
   }
 }
 
 /** What open runs have in common, without what only one status has. */
-function going({ run, stages, open, failing, compensable, signals, signalIds, timeoutAt }: OpenExecution) {
-  return { run, stages, open, failing, compensable, signals, signalIds, timeoutAt }
+function going({ run, stages, open, failing, compensable, signals, signalIds, timeoutAt, fence }: OpenExecution) {
+  return { run, stages, open, failing, compensable, signals, signalIds, timeoutAt, fence }
 }
 
 const over = ({ run, stages, signalIds }: OpenExecution) => ({ run, stages, signalIds, output: undefined })

@@ -18,6 +18,8 @@ export type ExpressionScope = {
     readonly workflow: string
     readonly version: number
     readonly namespace: string
+    /** The time of its schedule that the run is for; null where no schedule started it. */
+    readonly nominalAt: string | null
   }
 }
 
@@ -37,7 +39,7 @@ const MAX_STEPS = 1_000_000
 const MAX_CACHED = 2_000
 
 const variables = new Set(['input', 'stages', 'execution', 'matrix'])
-const executionMembers = ['id', 'workflow', 'version', 'namespace']
+const executionMembers = ['id', 'workflow', 'version', 'namespace', 'nominalAt']
 const stageMembers = ['status', 'output', 'error']
 const forbidden = new Set(['__proto__', 'constructor', 'prototype'])
 const macros = new Set(['all', 'exists', 'exists_one', 'map', 'filter'])

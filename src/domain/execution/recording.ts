@@ -21,6 +21,8 @@ export type Recording = {
   readonly answers: ReadonlyMap<string, readonly RecordedAnswer[]>
   readonly signals: readonly RecordedSignal[]
   readonly startedAt: string
+  /** The time of a schedule that the run was for. */
+  readonly nominalAt?: string
 }
 
 type Open = { scheduledMs: number; startedMs: number | undefined }
@@ -89,7 +91,12 @@ export function recordingOf(events: readonly RecordedEvent<ExecutionEvent>[]): R
       default:
     }
   }
-  return { attempts, answers, signals, startedAt: events[0]!.at }
+  return { attempts, answers, signals, startedAt: events[0]!.at, ...nominalTimeIn(events[0]!) }
+}
+
+function nominalTimeIn(first: RecordedEvent<ExecutionEvent>): { readonly nominalAt?: string } {
+  const nominalAt = first.type === 'ExecutionStarted' ? first.data.trigger.nominalAt : undefined
+  return nominalAt === undefined ? {} : { nominalAt }
 }
 
 /** The attempts that ended through no fault of their work; the retry that follows says so. */

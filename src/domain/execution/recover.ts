@@ -1,5 +1,6 @@
 // What follows from a failed attempt: another one, the stage's end, or the end of more than that.
 import type { RecoveryPlan, RetryPolicy } from '../workflow/definition.ts'
+import { movedTo } from '../workflow/route.ts'
 import type { Draft, Failure } from './draft.ts'
 import type { ExecutionEventOf, Recovery, StageError } from './events.ts'
 import { backoffMs, classify, lostDelayMs, MAX_LOST_ATTEMPTS, seedOf } from './failure.ts'
@@ -72,10 +73,15 @@ function retryOf(
   const now = draft.now(index)
   if (now.status !== 'scheduled' && now.status !== 'running') return undefined
   const stage = draft.stage(index)
-  const own = now.fallback ? (stage.fallback ?? stage).retry : stage.retry
-  const { maxAttempts = own.maxAttempts, backoff = own.backoff, queue } = plan?.action === 'retry' ? plan : {}
+  const own = now.fallback ? (stage.fallback ?? stage) : stage
+  const {
+    maxAttempts = own.retry.maxAttempts,
+    backoff = own.retry.backoff,
+    queue,
+  } = plan?.action === 'retry' ? plan : {}
   if (error.retryable === false || usedBy(draft, index, attempt) >= maxAttempts) return undefined
-  return { recovery: 'retry', retry: { maxAttempts, backoff }, ...(queue === undefined ? {} : { queue }) }
+  const moved = queue === undefined ? {} : { queue: movedTo(queue, own.queue) }
+  return { recovery: 'retry', retry: { maxAttempts, backoff }, ...moved }
 }
 
 function finalOf(draft: Draft, index: number): Final {
@@ -182,8 +188,9 @@ function endOthers(draft: Draft, index: number, recovery: Final): void {
 /** Cancels a stage of which nothing runs; false when something does, or it has ended. */
 export function cancelIdle(draft: Draft, index: number, state: StageState, reason: string): boolean {
   if (state.status !== 'scheduled' && state.status !== 'waiting' && state.status !== 'retrying') return false
-  // The attempt of a stage that is `retrying` has not been scheduled, so the one before is the one that is cancelled.
-  const attempt = state.status === 'retrying' ? state.attempt - 1 : state.attempt
+  // Of a stage between two attempts the next has not been scheduled, so the one before is the one that is cancelled.
+  const isBetween = state.status === 'retrying' || (state.status === 'waiting' && state.waits.for === 'pool')
+  const attempt = isBetween ? state.attempt - 1 : state.attempt
   draft.emit({ type: 'StageCancelled', data: { stage: draft.stage(index).id, attempt, reason } })
   return true
 }

@@ -97,7 +97,8 @@ export function wake(command: Of<'WakeStage'>, state: Execution): readonly Execu
   const { index, stage } = findStage(command.stage, state)
   if (stage.status !== 'waiting' || stage.attempt !== command.attempt || !isOpen(state)) return []
   const { waits, attempt } = stage
-  if (waits.for === 'person' || waits.until === undefined || waits.until > command.at) return []
+  if (waits.for === 'person' || waits.for === 'pool') return []
+  if (waits.until === undefined || waits.until > command.at) return []
   const draft = new Draft(state, command.at)
   if (waits.for === 'timer') {
     draft.emit({ type: 'StageCompleted', data: { stage: command.stage, attempt, output: null } })

@@ -5,7 +5,8 @@ import type { Json } from '../message.ts'
 import { resolvedInputs } from '../workflow/builtin-inputs.ts'
 import type { CompiledStage } from '../workflow/definition.ts'
 import type { Draft } from './draft.ts'
-import type { ExecutionEventOf, Wait } from './events.ts'
+import type { ExecutionEventOf, Grant, Wait } from './events.ts'
+import { queueOf } from './evolve-stage.ts'
 import { ExpressionFailed, type ExpressionScope, evaluateCondition } from './expression.ts'
 import { MAX_STAGES } from './graph.ts'
 import { combinationsOf } from './matrix.ts'
@@ -93,12 +94,29 @@ export function generatedFault({ state }: Draft, stages: readonly { readonly id:
   return known && `the run has a stage ${JSON.stringify(known.id)} already`
 }
 
-function attempt(draft: Draft, index: number, number: number): void {
+/** The pool has granted what the attempt asked for. */
+export function admit(draft: Draft, index: number, number: number, grant: Grant): void {
+  try {
+    attempt(draft, index, number, grant)
+  } catch (error) {
+    failedExpression(draft, index, number - 1, error)
+  }
+}
+
+/** An attempt that needs a part of a pool asks for it first; what its input will be must be known by then. */
+function attempt(draft: Draft, index: number, number: number, grant?: Grant): void {
   const now = draft.now(index)
   const stage = draft.stage(index)
   const work = 'fallback' in now && now.fallback ? (stage.fallback ?? stage) : stage
   const input: Input = resolveValues(work.with, scopeOf(draft.state, stage))
   if (input !== work.with) assertBounded(input)
+  if (stage.resources && grant === undefined) {
+    const { workflow, priority } = draft.state.run
+    const about = { stage: stage.id, attempt: number, ...stage.resources, workflow, priority }
+    draft.emit({ type: 'StageDeferred', data: { ...about, reason: 'asked', blockers: [] } })
+    draft.takeAttempt({})
+    return
+  }
   const { waitsFor, approval } = waitOf(work.uses, input, draft.at)
   const checkpoint = 'checkpoint' in now ? now.checkpoint : undefined
   draft.emit({
@@ -106,11 +124,12 @@ function attempt(draft: Draft, index: number, number: number): void {
     data: {
       stage: stage.id,
       attempt: number,
-      queue: (now.status === 'retrying' && now.queue) || work.queue,
+      queue: queueOf(now) ?? work.queue,
       handler: work.uses,
       input,
       timeoutMs: work.timeoutMs,
       priority: draft.state.run.priority,
+      ...(grant === undefined ? {} : { grant }),
       ...(waitsFor === undefined ? {} : { waitsFor }),
       ...(checkpoint === undefined ? {} : { resume: checkpoint.state }),
     },
@@ -185,10 +204,10 @@ export function scopeOf(
   { run, stages }: Pick<OpenExecution, 'run' | 'stages'>,
   { values = {} }: Pick<CompiledStage, 'values'> = {},
 ): ExpressionScope {
-  const { executionId: id, workflow, version, namespace, input } = run
+  const { executionId: id, workflow, version, namespace, input, nominalAt = null } = run
   return {
     input,
-    execution: { id, workflow, version, namespace },
+    execution: { id, workflow, version, namespace, nominalAt },
     matrix: values,
     get stages() {
       const states = stages.map((state, index) => {

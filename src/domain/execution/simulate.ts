@@ -5,7 +5,7 @@ import type { ExecutionCommand } from './commands.ts'
 import { executionDecider } from './decide.ts'
 import type { ExecutionEvent, ExecutionEventOf } from './events.ts'
 import type { RecordedAttempt, Recording } from './recording.ts'
-import { type Execution, hasEnded, isOpen, stageOf } from './state.ts'
+import { type Execution, hasEnded, isOpen, nominalTimeOf, stageOf } from './state.ts'
 
 type SimulatedStage = {
   readonly stage: string
@@ -73,10 +73,11 @@ class Simulator {
   }
 
   #start(input: Json): ExecutionCommand {
+    const { nominalAt } = this.#recording
     return {
       ...{ type: 'StartExecution', at: this.#at(), executionId: 'simulation', namespace: 'simulation', input },
       ...{ workflow: this.#definition.name, version: 0, definition: this.#definition, labels: {}, priority: 0 },
-      ...{ trigger: { kind: 'api', by: 'user:simulation' }, fingerprint: '' },
+      ...{ trigger: { kind: 'api', by: 'user:simulation', ...nominalTimeOf({ nominalAt }) }, fingerprint: '' },
     } as ExecutionCommand
   }
 
@@ -109,10 +110,20 @@ class Simulator {
   #follow(event: ExecutionEvent): void {
     switch (event.type) {
       case 'ExecutionStarted':
-        this.#plan(Date.parse(event.data.timeoutAt), (at) => ({ type: 'TimeOutExecution', at }))
+        if (event.data.concurrency)
+          this.#plan(this.#nowMs, (at) => ({ type: 'AdmitExecution', grant: { pool: '', fence: 0 }, at }))
+        else this.#plan(Date.parse(event.data.timeoutAt), (at) => ({ type: 'TimeOutExecution', at }))
         return
       case 'StageScheduled':
         this.#scheduled(event)
+        return
+      case 'StageDeferred': {
+        const { stage, attempt, pool } = event.data
+        this.#plan(this.#nowMs, (at) => ({ type: 'AdmitStage', stage, attempt, grant: { pool, fence: 0 }, at }))
+        return
+      }
+      case 'ExecutionAdmitted':
+        this.#plan(Date.parse(event.data.timeoutAt), (at) => ({ type: 'TimeOutExecution', at }))
         return
       case 'StageStarted':
         this.#of(event.data.stage).startedMs ??= this.#nowMs

@@ -1,6 +1,6 @@
 import type { Json } from '../message.ts'
 import type { CompiledStage, CompiledWorkflow } from '../workflow/definition.ts'
-import type { ParentStage, SkipReason, StageError, Wait } from './events.ts'
+import type { Blocker, Concurrency, ExecutionEventOf, ParentStage, SkipReason, StageError, Wait } from './events.ts'
 import type { WorkflowGraph } from './graph.ts'
 
 /** `attempt` is 0 for one of the run restored from. */
@@ -19,6 +19,9 @@ type Tried = {
   readonly replaced: number
 }
 
+/** What the attempt holds of a pool: the number of the grant. */
+type Holding = { readonly fence: number | undefined }
+
 /** What a stage that waits waits for; an approval gathers who granted it, a person is asked what to do about a failure. */
 export type Waiting =
   | Exclude<Wait, { for: 'approval' }>
@@ -31,14 +34,19 @@ export type Waiting =
       readonly until?: string
     }
   | { readonly for: 'person'; readonly error: StageError }
+  /** The attempt has not been scheduled: `queue` is where it goes, where that is not the stage's own. */
+  | ({ readonly for: 'pool'; readonly queue: string | undefined } & Omit<
+      ExecutionEventOf<'StageDeferred'>['data'],
+      'stage' | 'attempt' | 'workflow' | 'priority'
+    >)
 
 export type StageState =
   /** `pending` counts the needs that have not ended; with none, or enough of them, it is held back. */
   | { readonly status: 'blocked'; readonly pending: number; readonly checkpoint: Checkpoint | undefined }
   | (Tried & { readonly status: 'waiting'; readonly waits: Waiting })
-  | (Tried & { readonly status: 'scheduled' })
+  | (Tried & Holding & { readonly status: 'scheduled' })
   /** `stopping`: why it was asked to. */
-  | (Tried & { readonly status: 'running'; readonly worker: string; readonly stopping: string | undefined })
+  | (Tried & Holding & { readonly status: 'running'; readonly worker: string; readonly stopping: string | undefined })
   /** `dueAt` is empty only between `StageFailed` and its `StageRetried`; so is `queue`, which is set where it is not the stage's own. */
   | (Tried & {
       readonly status: 'retrying'
@@ -89,7 +97,10 @@ export type Run = {
   readonly priority: number
   readonly fingerprint: string
   readonly startedBy: string
+  /** The time of a schedule that the run is for. */
+  readonly nominalAt: string | undefined
   readonly parent: ParentStage | undefined
+  readonly concurrency: Concurrency | undefined
 }
 
 type Signal = { readonly id: string; readonly name: string; readonly payload: Json }
@@ -107,9 +118,13 @@ type Going = {
   readonly signals: readonly Signal[]
   readonly signalIds: readonly string[]
   readonly timeoutAt: string
+  /** What it holds of its group. */
+  readonly fence: number | undefined
 }
 
 export type OpenExecution =
+  /** It waits for its group, and nothing of it has begun. Before the log says who is in the way, nobody is known to be. */
+  | (Going & { readonly status: 'queued'; readonly blockers: readonly Blocker[] | undefined })
   | (Going & { readonly status: 'running' })
   | (Going & { readonly status: 'paused'; readonly remainingMs: number })
   | (Going & { readonly status: 'cancelling'; readonly reason: string; readonly outcome: 'cancelled' | 'failed' })
@@ -125,7 +140,7 @@ type EndedExecution = {
 export type Execution = { readonly status: 'none' } | OpenExecution | EndedExecution
 
 export const isOpen = (state: Execution): state is OpenExecution =>
-  state.status === 'running' || state.status === 'paused' || state.status === 'cancelling'
+  state.status === 'running' || state.status === 'paused' || state.status === 'cancelling' || state.status === 'queued'
 
 export const hasEnded = (stage: StageState): boolean =>
   stage.status === 'completed' ||
@@ -144,5 +159,9 @@ export const isStopped = (stage: StageState): boolean =>
   stage.status === 'cancelled' ||
   (stage.status === 'skipped' && stage.reason === 'fail-fast') ||
   (stage.status === 'running' && stage.stopping !== undefined)
+
+/** As the trigger of a run has it that is for the same time. */
+export const nominalTimeOf = ({ nominalAt }: Pick<Run, 'nominalAt'>): { readonly nominalAt?: string } =>
+  nominalAt === undefined ? {} : { nominalAt }
 
 export const stageOf = (run: Run, index: number): CompiledStage => run.definition.stages[index]!

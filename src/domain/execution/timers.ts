@@ -42,6 +42,10 @@ export function timerChanges(event: RecordedEvent<ExecutionEvent>): readonly Tim
   ]
   switch (event.type) {
     case 'ExecutionStarted':
+      // In a group the run's time has not begun.
+      if (event.data.concurrency) return []
+      return set(executionId, Date.parse(event.data.timeoutAt), { kind: 'time-out-execution' })
+    case 'ExecutionAdmitted':
     case 'ExecutionResumed':
       return set(executionId, Date.parse(event.data.timeoutAt), { kind: 'time-out-execution' })
     case 'StageScheduled': {
@@ -60,6 +64,7 @@ export function timerChanges(event: RecordedEvent<ExecutionEvent>): readonly Tim
       const { stage, attempt, dueAt } = event.data
       return set(`${executionId}:${stage}`, Date.parse(dueAt), { kind: 'retry', stage, attempt })
     }
+    case 'StageDeferred':
     case 'StageCompleted':
     case 'StageFailed':
     case 'StageSkipped':

@@ -3,8 +3,11 @@ import type { ExecutionEvent } from './events.ts'
 
 /** The newest schema version of each event: the one that `events.ts` describes, and that is written. */
 export const executionEventVersions: Readonly<Record<ExecutionEvent['type'], number>> = {
-  ExecutionStarted: 2,
-  StageScheduled: 2,
+  ExecutionStarted: 3,
+  ExecutionDeferred: 1,
+  ExecutionAdmitted: 1,
+  StageDeferred: 1,
+  StageScheduled: 3,
   StageStarted: 1,
   StageCheckpointed: 1,
   StageCompleted: 1,
@@ -40,6 +43,8 @@ export const executionUpcasters: { readonly [type: string]: readonly Upcaster[] 
       const { definition } = data as { definition: CompiledWorkflow }
       return { ...data, timeoutAt: new Date(Date.parse(at) + definition.timeoutMs).toISOString() }
     },
+    // No run was in a group, and no stage asked for anything.
+    ({ data }) => data,
   ],
   StageScheduled: [
     // A wait for a time was all that a stage could wait for.
@@ -47,5 +52,7 @@ export const executionUpcasters: { readonly [type: string]: readonly Upcaster[] 
       const { wakeAt, ...rest } = data as { wakeAt?: string }
       return wakeAt === undefined ? rest : { ...rest, waitsFor: { for: 'timer', until: wakeAt } }
     },
+    // No attempt held anything.
+    ({ data }) => data,
   ],
 }

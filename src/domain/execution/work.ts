@@ -7,6 +7,8 @@ export type Work = Omit<ExecutionEventOf<'StageScheduled'>['data'], 'waitsFor'> 
   readonly id: string
   readonly namespace: string
   readonly executionId: string
+  /** When it was scheduled, ISO 8601: also after a restart it is as old as it is. */
+  readonly scheduledAt: string
   /** Id of the `StageScheduled`; reports name it as their cause. */
   readonly eventId: string
   readonly traceparent?: string
@@ -19,6 +21,9 @@ export const SUB_WORKFLOW = 'workflow'
 export const isForWorkers = ({ waitsFor, handler }: ExecutionEventOf<'StageScheduled'>['data']): boolean =>
   waitsFor === undefined && handler !== SUB_WORKFLOW
 
+/** Of the work that the event at this place causes. */
+export const workId = (stream: string, revision: number): string => `${stream}:${revision}:0`
+
 /** The work that an event causes: an attempt for a worker, or none. */
 export function workFor(event: RecordedEvent<ExecutionEvent>): readonly Work[] {
   if (event.type !== 'StageScheduled' || !isForWorkers(event.data)) return []
@@ -27,9 +32,10 @@ export function workFor(event: RecordedEvent<ExecutionEvent>): readonly Work[] {
   return [
     {
       ...data,
-      id: `${event.stream}:${event.revision}:0`,
+      id: workId(event.stream, event.revision),
       namespace,
       executionId: parseStream(event.stream).id,
+      scheduledAt: event.at,
       eventId: event.id,
       ...(traceparent === undefined ? {} : { traceparent }),
     },

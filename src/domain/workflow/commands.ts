@@ -1,4 +1,5 @@
 import type { Json } from '../message.ts'
+import type { CompiledSchedules } from '../schedule/commands.ts'
 import type { CompiledWorkflow } from './definition.ts'
 
 export type WorkflowCommand =
@@ -11,6 +12,7 @@ export type WorkflowCommand =
         readonly source: Json
         readonly definition: CompiledWorkflow
         readonly inputSchema?: { readonly [key: string]: Json }
+        readonly schedules?: CompiledSchedules
         /** SHA-256 of the canonical source. */
         readonly fingerprint: string
         /** The version the caller believes to be the newest; 0 for a workflow that must be new. */

@@ -1,6 +1,8 @@
 import type { Json } from '../message.ts'
 import type { CompiledStage, CompiledStep, Matrix } from './definition.ts'
+import { resourcesOf } from './resources.ts'
 import { retryOf } from './retry.ts'
+import { parseRoute, routeOf } from './route.ts'
 import type { StageDocument, WorkflowDocument } from './schema.ts'
 import { conditionOf } from './stage-faults.ts'
 
@@ -34,6 +36,7 @@ export function compileStage(id: string, stage: StageDocument, shared: Shared): 
     needs: typeof stage.needs === 'string' ? [stage.needs] : (stage.needs ?? []),
     trigger: stage.trigger ?? 'all-success',
     ...(stage.when === undefined ? {} : { when: conditionOf(stage.when) }),
+    ...(stage.resources === undefined ? {} : { resources: resourcesOf(stage.resources) }),
     ...(stage.matrix === undefined ? {} : { matrix: matrixOf(stage.matrix) }),
     ...(stage.fallback === undefined ? {} : { fallback: compileStep(stage.fallback, shared, step.queue) }),
     ...(stage.compensate === undefined ? {} : { compensate: compileStep(stage.compensate, shared, step.queue) }),
@@ -41,14 +44,16 @@ export function compileStage(id: string, stage: StageDocument, shared: Shared): 
   }
 }
 
-type StepDocument = Pick<StageDocument, 'uses' | 'with' | 'env' | 'queue' | 'timeout' | 'retry'>
+type StepDocument = Pick<StageDocument, 'uses' | 'with' | 'env' | 'queue' | 'runsOn' | 'timeout' | 'retry'>
 
-function compileStep(step: StepDocument, { timeoutMs, retry, env }: Shared, queue: string): CompiledStep {
+/** @param route what the step has of its stage where it does not say it itself: the queue, and the labels */
+function compileStep(step: StepDocument, { timeoutMs, retry, env }: Shared, route: string): CompiledStep {
+  const { queue, labels } = parseRoute(route)
   // What waits says itself how long; an hour would cut short what it is for.
   const waits = step.uses === 'wait' || step.uses === 'approval' || step.uses === 'signal'
   return {
     uses: step.uses,
-    queue: step.queue ?? queue,
+    queue: routeOf(step.queue ?? queue, step.runsOn === undefined ? labels : [step.runsOn].flat()),
     with: inputOf(step, env),
     retry: retryOf(step.retry, retry),
     timeoutMs: waits ? timeoutMs : (step.timeout ?? defaults.stageTimeoutMs),

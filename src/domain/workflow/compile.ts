@@ -1,6 +1,8 @@
 import { createGraph, validateGraph } from '../execution/graph.ts'
 import type { Json } from '../message.ts'
 import type { Fault } from '../rejected.ts'
+import type { CompiledSchedules } from '../schedule/commands.ts'
+import { compileSchedule } from '../schedule/schema.ts'
 import { compileStage, sharedBy } from './compile-stage.ts'
 import type { CompiledWorkflow } from './definition.ts'
 import { faultsBySchema, isMembers, keyFaults } from './document-faults.ts'
@@ -8,8 +10,7 @@ import { compileFailures, failureFaults } from './failure-rules.ts'
 import { ineffectiveInWorkflow } from './no-effect.ts'
 import type { WorkflowDocument } from './schema.ts'
 import { workflowSchema } from './schema.ts'
-import { graphStages, outputFaults, stageFaults } from './stage-faults.ts'
-import { unsupportedInWorkflow } from './unsupported.ts'
+import { graphStages, groupFaults, outputFaults, stageFaults } from './stage-faults.ts'
 
 export type Compilation =
   | {
@@ -17,6 +18,8 @@ export type Compilation =
       readonly definition: CompiledWorkflow
       /** Not checked here: whether it is a JSON Schema is for whoever validates inputs with it. */
       readonly inputSchema?: { readonly [key: string]: Json }
+      /** Whether their inputs fit the workflow's is not checked here either. */
+      readonly schedules?: CompiledSchedules
     }
   | { readonly ok: false; readonly faults: readonly Fault[] }
 
@@ -30,12 +33,21 @@ export function compileWorkflow(document: Json): Compilation {
   if (faults.length > 0) return { ok: false, faults: withoutRepeats(faults) }
   const parsed = workflowSchema.parse(document)
   const inputSchema = parsed.input as { readonly [key: string]: Json } | undefined
-  return { ok: true, definition: definitionOf(parsed), ...(inputSchema === undefined ? {} : { inputSchema }) }
+  return {
+    ok: true,
+    definition: definitionOf(parsed),
+    ...(inputSchema === undefined ? {} : { inputSchema }),
+    ...schedulesOf(parsed),
+  }
+}
+
+function schedulesOf({ name, schedules = {} }: WorkflowDocument): { readonly schedules?: CompiledSchedules } {
+  const compiled = Object.entries(schedules).map(([key, schedule]) => [key, compileSchedule(schedule, name)])
+  return compiled.length === 0 ? {} : { schedules: Object.fromEntries(compiled) }
 }
 
 function meaningFaults(document: { readonly [key: string]: Json }): readonly Fault[] {
-  const unsupported = unsupportedInWorkflow(document)
-  if (!isMembers(document.stages)) return unsupported
+  if (!isMembers(document.stages)) return groupFaults(document)
   const stages = graphStages(document.stages)
   const graphFaults = validateGraph(stages).map((fault) => placed(fault, document.stages))
   const graph = graphFaults.length === 0 ? createGraph(stages) : undefined
@@ -44,11 +56,11 @@ function meaningFaults(document: { readonly [key: string]: Json }): readonly Fau
     isMembers(stage) ? [...stageFaults(id, stage, around)] : [],
   )
   return [
-    ...unsupported,
     ...ineffectiveInWorkflow(document),
     ...graphFaults,
     ...inStages,
     ...outputFaults(document, around.ids),
+    ...groupFaults(document),
     ...failureFaults(document.failures, ['failures'], document.stages),
   ]
 }
@@ -70,11 +82,18 @@ export function withoutRepeats(faults: readonly Fault[]): readonly Fault[] {
   })
 }
 
+const concurrencyOf = ({ group, limit = 1, onConflict = 'queue' }: NonNullable<WorkflowDocument['concurrency']>) => ({
+  group,
+  limit,
+  onConflict,
+})
+
 function definitionOf(document: WorkflowDocument): CompiledWorkflow {
   const shared = sharedBy(document)
   return {
     name: document.name,
     timeoutMs: shared.timeoutMs,
+    ...(document.concurrency === undefined ? {} : { concurrency: concurrencyOf(document.concurrency) }),
     onFailure: document.onFailure ?? 'fail-fast',
     ...(document.labels === undefined ? {} : { labels: document.labels }),
     ...(document.outputs === undefined ? {} : { outputs: document.outputs as { [key: string]: Json } }),

@@ -31,6 +31,7 @@ function register(data: WorkflowCommandOf<'RegisterWorkflow'>['data'], state: Wo
     source: data.source,
     definition: data.definition,
     ...(data.inputSchema === undefined ? {} : { inputSchema: data.inputSchema }),
+    ...(data.schedules === undefined ? {} : { schedules: data.schedules }),
     fingerprint: data.fingerprint,
   }
   return [{ type: version === 0 ? 'WorkflowRegistered' : 'WorkflowRevised', data: next }]

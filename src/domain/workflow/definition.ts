@@ -1,5 +1,6 @@
-import type { FailureClass } from '../execution/events.ts'
+import type { Concurrency, FailureClass } from '../execution/events.ts'
 import type { Json } from '../message.ts'
+import type { Amounts } from '../pool/amounts.ts'
 
 /** When a stage runs, given how the stages it needs ended. A need skipped by its own `when` counts as a success. */
 type Trigger = 'all-success' | 'all-done' | 'any-success' | 'any-failure'
@@ -18,6 +19,7 @@ export type RetryPolicy = { readonly maxAttempts: number; readonly backoff: Back
 /** Work that takes the place of a stage's own: once that has failed for good, or to undo it. */
 export type CompiledStep = {
   readonly uses: string
+  /** The route to its workers: the queue, and after it the labels that they must have, as `default.gpu.linux`. */
   readonly queue: string
   readonly with: { readonly [key: string]: Json }
   readonly retry: RetryPolicy
@@ -37,6 +39,7 @@ export type Matrix = {
 export type CompiledStage = {
   readonly id: string
   readonly uses: string
+  /** The route to its workers, as `default.gpu.linux`. */
   readonly queue: string
   readonly needs: readonly string[]
   readonly trigger: Trigger
@@ -45,6 +48,8 @@ export type CompiledStage = {
   readonly with: { readonly [key: string]: Json }
   readonly retry: RetryPolicy
   readonly timeoutMs: number
+  /** What each attempt holds of a pool while it runs. */
+  readonly resources?: { readonly pool: string; readonly amounts: Amounts }
   readonly matrix?: Matrix
   /** Runs as the next attempt, once the stage has failed for good. */
   readonly fallback?: CompiledStep
@@ -66,7 +71,7 @@ export type RecoveryPlan =
       readonly action: 'retry'
       readonly maxAttempts?: number
       readonly backoff?: Backoff
-      /** The queue that the next attempts go to. */
+      /** The queue that the next attempt goes to, with the labels that the stage asks for. */
       readonly queue?: string
     }
   | { readonly action: 'skip' | 'fallback' | 'fail-fast' | 'continue' | 'compensate' | 'ask' }
@@ -95,6 +100,8 @@ export type FailureRule = {
 export type CompiledWorkflow = {
   readonly name: string
   readonly timeoutMs: number
+  /** `group` may still hold `${{ }}`, which is resolved when a run starts. */
+  readonly concurrency?: Concurrency
   readonly onFailure: 'fail-fast' | 'continue' | 'compensate'
   /** Of every run, besides those it is started with. */
   readonly labels?: { readonly [name: string]: string }

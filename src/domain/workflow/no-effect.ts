@@ -6,6 +6,8 @@ const askedOf = {
   timeout: 'how long it waits is said in its `with`',
   retry: 'it has no attempts of its own',
   queue: 'no worker runs it',
+  resources: 'it runs nothing while it waits',
+  runsOn: 'no worker runs it',
 }
 
 /** What has no effect on the stages of a handler, and why. It is refused: who writes a member counts on it. */
@@ -17,23 +19,30 @@ export const withoutEffect: { readonly [handler in BuiltinHandler]: { readonly [
     timeout: 'it takes as long as its `with` says, and at most the timeout of the workflow',
     retry: 'it has no attempts that could fail',
     queue: 'no worker runs it',
+    resources: 'it runs nothing while it waits',
+    runsOn: 'no worker runs it',
   },
   approval: askedOf,
   signal: askedOf,
   // The stages of the other run go to queues.
-  workflow: { queue: 'no worker runs it' },
+  workflow: { queue: 'no worker runs it', runsOn: 'no worker runs it' },
 }
 
 const retryIn = (holder: Members): Members => (isMembers(holder.retry) ? holder.retry : {})
 
-export function ineffectiveInStage(stage: Members, pointer: string, workflow: Members): readonly Fault[] {
-  const [handler, members] = Object.entries(withoutEffect).find(([name]) => name === stage.uses) ?? ['', {}]
-  const faults = Object.entries(members)
-    .filter(([member]) => stage[member] !== undefined)
+/** Of a stage, or of the step that stands in for one. */
+export function ineffectiveByHandler(step: Members, pointer: string): readonly Fault[] {
+  const [handler, members] = Object.entries(withoutEffect).find(([name]) => name === step.uses) ?? ['', {}]
+  return Object.entries(members)
+    .filter(([member]) => step[member] !== undefined)
     .map(([member, why]) => ({
       pointer: `${pointer}/${member}`,
       message: `\`${member}\` has no effect on a ${handler}: ${why}`,
     }))
+}
+
+export function ineffectiveInStage(stage: Members, pointer: string, workflow: Members): readonly Fault[] {
+  const faults = ineffectiveByHandler(stage, pointer)
   const paused = hasAttempts(stage) && retryIn(stage).backoff !== undefined
   return paused && !isRetried(stage, workflow) ? [...faults, pauseless(`${pointer}/retry/backoff`)] : faults
 }

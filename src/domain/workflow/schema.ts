@@ -1,9 +1,10 @@
 import * as z from 'zod'
+import { workflowSchedule } from '../schedule/schema.ts'
 import { asWritten, environment } from './builtin-inputs.ts'
 import { failureRules } from './failure-schema.ts'
 import { handlerNamePattern, handlerNameRule } from './handler-names.ts'
 import { duration } from './quantities.ts'
-import { backoff, name, namePattern, resources } from './schema-parts.ts'
+import { backoff, name, namePattern, resources, runsOn } from './schema-parts.ts'
 
 /** The syntax of a workflow: every member there is, with its unit. What it means, and what can run yet, `compile.ts` says. */
 
@@ -31,6 +32,7 @@ const handlerName = z.string().regex(handlerNamePattern, handlerNameRule)
 const step = z.strictObject({
   uses: handlerName,
   queue: name('a queue').optional(),
+  runsOn: runsOn(0).optional(),
   with: values.optional(),
   env: environment.optional(),
   timeout: timeout.optional(),
@@ -63,6 +65,10 @@ const labels = z
   .record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9._-]{0,62}$/, 'not the name of a label'), z.string().max(256))
   .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels')
 
+const schedules = z
+  .record(name('a schedule'), workflowSchedule)
+  .refine((schedules) => Object.keys(schedules).length <= 100, 'at most 100 schedules')
+
 export const stageSchema = z.strictObject({
   uses: handlerName.meta({ description: 'The handler that does the work: shell, http, wait, or one of your own.' }),
   description: z.string().max(4_096).optional(),
@@ -81,7 +87,7 @@ export const stageSchema = z.strictObject({
   timeout: timeout.optional(),
   retry: retry.optional(),
   resources: resources.optional(),
-  runsOn: z.union([z.string(), z.array(z.string())], { error: 'expected a label or a list of labels' }).optional(),
+  runsOn: runsOn(1).optional(),
   queue: name('a queue').optional(),
   compensate: step.optional().meta({ description: 'Undoes the stage, where the run fails after it.' }),
   continueOnError: z
@@ -105,6 +111,7 @@ export const workflowSchema = z
     env: environment.optional().meta({ description: 'Variables of every script.' }),
     outputs: values.optional().meta({ description: 'What a run answers, from the outputs of its stages.' }),
     failures: failureRules.optional(),
+    schedules: schedules.optional().meta({ description: 'When runs start by themselves.' }),
     stages: z
       .record(name('a stage'), stageSchema)
       .refine((stages) => Object.keys(stages).length > 0, 'a workflow has at least one stage'),

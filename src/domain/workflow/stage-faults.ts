@@ -6,9 +6,9 @@ import type { Fault } from '../rejected.ts'
 import { writtenInputs } from './builtin-inputs.ts'
 import { faultsBySchema, isMembers, type Members, pointerTo } from './document-faults.ts'
 import { isBuiltin } from './handler-names.ts'
-import { ineffectiveInStage } from './no-effect.ts'
+import { ineffectiveByHandler, ineffectiveInStage } from './no-effect.ts'
 import { namePattern, stageSchema } from './schema.ts'
-import { unsupportedHandler, unsupportedInStage } from './unsupported.ts'
+import { unsupportedHandler } from './unsupported.ts'
 
 /** What the checks below know besides the stage; there is no graph while that has faults of its own. */
 export type Surroundings = {
@@ -30,7 +30,7 @@ export function stageFaults(id: string, stage: Members, around: Surroundings): r
   const shape = namePattern.test(id) ? [] : faultsBySchema(stageSchema, { ...stage }, ['stages', id])
   return [
     ...shape,
-    ...unsupportedInStage(stage, pointer),
+    ...unsupportedHandler(stage, pointer),
     ...ineffectiveInStage(stage, pointer, around.workflow),
     ...withFaults(stage, ['stages', id, 'with']),
     ...envFaults(stage, ['stages', id]),
@@ -85,6 +85,7 @@ function expressionFaults(id: string, stage: Members, around: Surroundings): rea
       const inStep = [...at, member]
       return [
         ...unsupportedHandler(step, pointerTo(inStep)),
+        ...ineffectiveByHandler(step, pointerTo(inStep)),
         ...withFaults(step, [...inStep, 'with']),
         ...envFaults(step, inStep),
         // By then the stage itself has ended.
@@ -157,6 +158,17 @@ export function outputFaults({ outputs }: Members, ids: ReadonlySet<string>): re
     const unknown = stagesNamedBy(text).filter((named) => !ids.has(named))
     const faults = unknown.map((named) => ({ pointer, message: `there is no stage called ${JSON.stringify(named)}` }))
     return [...faults, ...matrixFaults(text, pointer, [])]
+  })
+}
+
+/** A group is named before anything of the run has begun. */
+export function groupFaults({ concurrency }: Members): readonly Fault[] {
+  if (!isMembers(concurrency) || typeof concurrency.group !== 'string') return []
+  return expressionsIn(concurrency.group, '/concurrency/group').flatMap(({ pointer, text, fault }) => {
+    if (fault !== undefined) return [{ pointer, message: fault }]
+    const named = stagesNamedBy(text)[0]
+    const message = `no stage has run when the group is named, and so ${JSON.stringify(named)} says nothing here`
+    return [...(named === undefined ? [] : [{ pointer, message }]), ...matrixFaults(text, pointer, [])]
   })
 }
 

@@ -3,24 +3,8 @@ import type { Fault } from '../rejected.ts'
 import type { Members } from './document-faults.ts'
 import { plannedHandlers } from './handler-names.ts'
 
-/** Members that the syntax knows and nothing runs yet. They are refused: a part that is ignored would surprise in a run. */
-const inWorkflow = ['concurrency']
-const inStage = ['resources', 'runsOn']
-
+/** What the syntax knows and nothing runs yet is refused: a part that is ignored would surprise in a run. */
 const fault = (pointer: string, what: string): Fault => ({ pointer, message: `${what} is not supported yet` })
-
-export function unsupportedInWorkflow(document: Members): readonly Fault[] {
-  return inWorkflow
-    .filter((member) => document[member] !== undefined)
-    .map((member) => fault(`/${member}`, `\`${member}\` of a workflow`))
-}
-
-export function unsupportedInStage(stage: Members, pointer: string): readonly Fault[] {
-  const faults = inStage
-    .filter((member) => stage[member] !== undefined)
-    .map((member) => fault(`${pointer}/${member}`, `\`${member}\` of a stage`))
-  return [...faults, ...unsupportedHandler(stage, pointer)]
-}
 
 /** Of a stage, or of the step that stands in for one. */
 export function unsupportedHandler({ uses }: Members, pointer: string): readonly Fault[] {
@@ -28,7 +12,7 @@ export function unsupportedHandler({ uses }: Members, pointer: string): readonly
   return unknownYet ? [fault(`${pointer}/uses`, `the handler \`${uses}\``)] : []
 }
 
-/** More of what a retry runs with comes with pools. */
+/** A retry runs with what its stage asks for. */
 export function unsupportedInRecovery(recover: Json | undefined, pointer: string): readonly Fault[] {
   if (typeof recover !== 'object' || recover === null || Array.isArray(recover)) return []
   return recover.resources === undefined ? [] : [fault(`${pointer}/resources`, '`resources` of a recovery')]

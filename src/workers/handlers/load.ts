@@ -53,17 +53,20 @@ async function importDefault(module: string): Promise<unknown> {
 }
 
 function assertHandler(module: string, candidate: unknown): asserts candidate is Handler {
-  const { name, run } = (candidate ?? {}) as Partial<Record<keyof Handler, unknown>>
+  const { name, run, version } = (candidate ?? {}) as Partial<Record<keyof Handler, unknown>>
   if (typeof run !== 'function')
     throw fault(module, 'its default export is neither a handler (see defineHandler) nor a list of handlers')
   if (typeof name !== 'string' || !handlerNamePattern.test(name))
     throw fault(module, `a handler needs a name: ${handlerNameRule}`)
+  if (version !== undefined && !(typeof version === 'string' && version.length > 0 && version.length <= 64))
+    throw fault(module, `the version of "${name}" is not a text of 1 to 64 characters`)
 }
 
 /** The log keeps outputs for good, so what isn't plain JSON stops here and not in a reader years later. */
 function withPlainOutput(handler: Handler): Handler {
   return {
     name: handler.name,
+    ...(handler.version === undefined ? {} : { version: handler.version }),
     run: async (context) => plainOutput(await handler.run(context)),
   }
 }

@@ -19,6 +19,7 @@ import {
   failed,
   history,
   later,
+  retrying,
   stage,
   start,
   started,
@@ -175,6 +176,19 @@ describe('a failure whose rule says how the stage ends', () => {
         -1,
       ),
     ).toEqual(runFailed('a'))
+  })
+
+  it('has the worker in another queue have the same labels', () => {
+    const big: FailureRule = { name: 'big', match: { codes: ['OOM'] }, recover: { action: 'retry', queue: 'big' } }
+    const { retry: policy } = retrying
+    const own = stage('a', { queue: 'default.gpu', retry: policy })
+    const events = history(start(workflow([own], { failures: [big] })), breaks('a', 'OOM'), retry)
+    expect(events.at(-1)).toEqual(scheduled('a', 2, { queue: 'big.gpu' }))
+    const fallback = { uses: 'shell', queue: 'light.arm', with: {}, retry: policy, timeoutMs: 1_000 }
+    const instead = stage('a', { queue: 'default.gpu', fallback })
+    const given = [breaks('a', 'NO'), breaks('a', 'OOM', 2)] as const
+    const after = history(start(workflow([instead], { failures: [big] })), ...given)
+    expect(after.at(-1)).toMatchObject({ type: 'StageRetried', data: { attempt: 3, queue: 'big.arm' } })
   })
 
   it('asks nobody about a stage that has no work of its own', () => {

@@ -67,8 +67,8 @@ describe('after a crash', () => {
     const again = await startEngine(counting)
     expect(replayed).toBe(0)
     const id = await again.begin(workflow([stage('a')]))
-    // Two events, which each of the three reactors follows.
-    await vi.waitFor(() => expect(replayed).toBe(6))
+    // Two events, which each of the four reactors follows.
+    await vi.waitFor(() => expect(replayed).toBe(8))
     expect(told(await again.history(id))).toHaveLength(2)
     await again.stop()
   })
