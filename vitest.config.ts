@@ -8,6 +8,7 @@ const slow = [
   'test/scenarios/**/*.test.ts',
   'test/chaos/**/*.test.ts',
   'test/cli/**/*.test.ts',
+  'test/simulation/{mutants,simulated-runs}.test.ts',
 ]
 export default defineConfig({
   test: {

@@ -18,6 +18,7 @@ import type { Handler } from './ports/handler.ts'
 import type { Leases } from './ports/leases.ts'
 import type { Logger } from './ports/logger.ts'
 import type { StageLogs } from './ports/stage-logs.ts'
+import type { StageReports } from './ports/stage-reports.ts'
 import type { WorkQueue } from './ports/work-queue.ts'
 import { createBacktest } from './queries/backtest.ts'
 import { createHistory } from './queries/history.ts'
@@ -45,8 +46,13 @@ export type Ports = {
 
 export type App = ReturnType<typeof createApp>
 
-/** Durations in milliseconds. */
-export type Settings = { readonly leaseMs: number; readonly heartbeatMs: number; readonly leaseCheckMs: number }
+/** Durations in milliseconds; `snapshotEvery` is how many events are between two snapshots of a reactor. */
+export type Settings = {
+  readonly leaseMs: number
+  readonly heartbeatMs: number
+  readonly leaseCheckMs: number
+  readonly snapshotEvery?: number
+}
 
 /** How the log is read when the installation is verified, and who builds its read models anew. */
 export type Verifying = { readonly checkLog: CheckLog; readonly reset: ReadModelKeeper['reset'] }
@@ -84,6 +90,8 @@ export function createApp(
     whatIf,
     backtest: createBacktest(history, whatIf),
     stageLogs: logs,
+    /** What takes the reports of workers, also of those in other processes. */
+    reports,
     /** How things stand with the work that waits. */
     queues: () => queue.stats(),
     verification: createVerification({
@@ -115,8 +123,10 @@ export function createApp(
         logger,
         checkMs: settings.leaseCheckMs,
       })
+      const { snapshotEvery } = settings
+      const following = { store, clock, logger, signal: stop.signal, ...(snapshotEvery ? { snapshotEvery } : {}) }
       const running = [dispatcher, timekeeper, subWorkflows, allocator, scheduler, workerWatch].map((reactor) =>
-        runReactor(reactor, { store, logger, signal: stop.signal }),
+        runReactor(reactor, following),
       )
       const acted = () => Math.min(...running.map((one) => one.acted()))
       engine = { dispatcher, timekeeper, subWorkflows, allocator, acted }
@@ -133,7 +143,7 @@ export function createApp(
       }
     },
 
-    /** Starts a worker in this process. */
+    /** Starts a worker in this process, which reports to this app unless it is told of another that takes `reports`. */
     startWorker(options: {
       id: string
       handlers: ReadonlyMap<string, Handler>
@@ -142,11 +152,12 @@ export function createApp(
       concurrency: number
       perQueue?: WorkerOptions['perQueue']
       about: WorkerOptions['about']
+      reports?: StageReports
     }) {
-      const { perQueue, labels = [], ...rest } = options
+      const { perQueue, labels = [], ...rest } = { reports, ...options }
       const { leaseMs, heartbeatMs } = settings
       const limits = { labels, leaseMs, heartbeatMs, ...(perQueue ? { perQueue } : {}) }
-      return startWorker({ ...rest, ...limits, queue, leases, reports, registry, logs, clock, logger })
+      return startWorker({ ...rest, ...limits, queue, leases, registry, logs, clock, logger })
     },
   }
 }

@@ -83,7 +83,8 @@ function takeDeferred(run: Run, seen: Seen, event: Recorded<'StageDeferred'>): v
   if (seen.stage.resources?.pool !== pool) run.accuse(event, 17, `its stage does not ask for ${pool}`)
   if ((reason === 'asked') !== (seen.asks === undefined)) run.accuse(event, 17, `it asks (${reason}) out of turn`)
   if (reason === 'asked') checkBegins(run, seen, event)
-  if (seen.dueAt !== undefined && event.at < seen.dueAt)
+  // It is due when it asks; clocks may be set back until it hears of its pool.
+  if (reason === 'asked' && seen.dueAt !== undefined && event.at < seen.dueAt)
     run.accuse(event, 16, `attempt ${attempt} is due at ${seen.dueAt}, not at ${event.at}`)
   seen.asks = pool
 }
@@ -102,7 +103,7 @@ function takeScheduled(run: Run, seen: Seen, event: Recorded<'StageScheduled'>):
   const most = Math.max(maxAttempts, seen.granted) + work.lost + seen.manual
   if (work.tried > most) accuse(event, 12, `attempt ${attempt} of at most ${most}`)
   if (seen.attempt > 0 && seen.dueAt === undefined) accuse(event, 16, `attempt ${attempt} was not announced`)
-  if (seen.dueAt !== undefined && event.at < seen.dueAt)
+  if (seen.asks === undefined && seen.dueAt !== undefined && event.at < seen.dueAt)
     accuse(event, 16, `attempt ${attempt} is due at ${seen.dueAt}, not at ${event.at}`)
   if (seen.asks !== event.data.grant?.pool)
     accuse(event, 17, `attempt ${attempt} holds ${event.data.grant?.pool}, and asked for ${seen.asks}`)

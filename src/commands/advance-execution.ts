@@ -78,7 +78,7 @@ export function createIssue(handle: Handle) {
   return (
     about: { readonly executionId: string; readonly namespace: string; readonly causationId: string },
     command: ExecutionCommand,
-  ): Promise<unknown> =>
+  ) =>
     handle(executionDecider, executionStream(about.executionId), command, {
       namespace: about.namespace,
       correlationId: about.executionId,

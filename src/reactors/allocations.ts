@@ -65,7 +65,7 @@ export class Allocations {
     this.surplus.delete(surplusKey(pool, key))
     // It was given back without having been used, as when the run was paused.
     const asking = this.find(event.data.holder, key)
-    if (asking) this.enqueue(asking)
+    if (asking && !asking.admitted) this.enqueue(asking)
   }
 
   #grant(pool: PoolSeen, { id, at, position, data }: Extract<RecordedEvent<PoolEvent>, { type: 'CapacityGranted' }>) {

@@ -1,5 +1,6 @@
 import type { Json, RecordedEvent } from '../domain/message.ts'
 import { upcast } from '../domain/upcast.ts'
+import type { Clock } from '../ports/clock.ts'
 import { type EventStore, START } from '../ports/event-store.ts'
 import type { Logger } from '../ports/logger.ts'
 import { readSnapshot, type Snapshot, writeSnapshot } from './snapshot.ts'
@@ -22,6 +23,7 @@ export interface Reactor {
 
 export type RunReactor = {
   readonly store: EventStore
+  readonly clock: Clock
   readonly logger: Logger
   /** Events between two snapshots, as long as the fold is small. */
   readonly snapshotEvery?: number
@@ -35,9 +37,10 @@ export type RunningReactor = {
   acted(): number
 }
 
-/** How far the fold is, how far its newest snapshot and how many entries that has, and one that is being written. */
+/** How far the fold is, whether that was acted on, how far its newest snapshot and how many entries that has, and one being written. */
 type Progress = {
   position: number
+  isActedOn: boolean
   snapshotAt: number
   snapshotSize: number
   acted: number
@@ -56,13 +59,15 @@ const RETRY_MS = 500
  */
 export function runReactor(reactor: Reactor, options: RunReactor): RunningReactor {
   const ready = Promise.withResolvers<void>()
-  const progress: Progress = { position: START, snapshotAt: START, snapshotSize: 0, acted: START, caughtUp: false }
+  const progress: Progress = {
+    ...{ position: START, isActedOn: true, snapshotAt: START, snapshotSize: 0, acted: START, caughtUp: false },
+  }
   const stopped = follow(reactor, options, progress, ready.resolve)
   return { ready: ready.promise, stopped, acted: () => progress.acted }
 }
 
 async function follow(reactor: Reactor, options: RunReactor, progress: Progress, ready: () => void): Promise<void> {
-  const { store, logger, signal } = options
+  const { store, clock, logger, signal } = options
   let restored = false
   while (!signal.aborted) {
     try {
@@ -76,11 +81,12 @@ async function follow(reactor: Reactor, options: RunReactor, progress: Progress,
       await catchUp(reactor, options, progress, ready)
     } catch (error) {
       logger.error({ reactor: reactor.name, position: progress.position, err: error }, 'reactor stumbled, goes on')
-      await pause(RETRY_MS, signal)
+      await pause(clock, RETRY_MS, signal)
     }
   }
   await progress.writing
-  if (progress.position > progress.snapshotAt) await writeSnapshot(store, snapshotOf(reactor, progress.position))
+  // What it has learned and not acted on is in no snapshot: the next start has to learn it again.
+  if (progress.isActedOn && progress.position > progress.snapshotAt) await snapshotNow(reactor, store, logger, progress)
 }
 
 async function catchUp(
@@ -92,13 +98,16 @@ async function catchUp(
   // What `act` did not get done before a failure is still in the fold: it acts on that first.
   if (progress.caughtUp) {
     await reactor.act(true)
+    progress.isActedOn = true
     progress.acted = progress.position
   }
   for await (const batch of store.subscribe({ after: progress.position, prefixes: reactor.prefixes, signal })) {
     for (const event of batch.events) reactor.apply(upcast(event))
     progress.position = batch.position
+    progress.isActedOn = false
     progress.caughtUp ||= batch.caughtUp
     await reactor.act(progress.caughtUp)
+    progress.isActedOn = true
     if (progress.caughtUp) progress.acted = batch.position
     if (progress.caughtUp) ready()
     const every = Math.min(Math.max(progress.snapshotSize / 2, snapshotEvery), SNAPSHOT_SELDOM * snapshotEvery)
@@ -129,13 +138,13 @@ const snapshotOf = (reactor: Reactor, position: number): Snapshot => ({
   state: reactor.dump(),
 })
 
-const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+const pause = (clock: Clock, ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     const done = () => {
-      clearTimeout(timer)
+      cancel()
       signal.removeEventListener('abort', done)
       resolve()
     }
-    const timer = setTimeout(done, ms)
+    const cancel = clock.after(ms, done)
     signal.addEventListener('abort', done, { once: true })
   })

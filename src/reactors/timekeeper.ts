@@ -9,14 +9,16 @@ import type { Logger } from '../ports/logger.ts'
 import type { Reactor } from './reactor.ts'
 import { TimerHeap } from './timer-heap.ts'
 
-/** Issues a command about one run, in the name of the timekeeper. */
+/** Issues a command about one run, in the name of the timekeeper; answers what it led to. */
 export type Issue = (
   about: { readonly executionId: string; readonly namespace: string; readonly causationId: string },
   command: ExecutionCommand,
-) => Promise<unknown>
+) => Promise<{ readonly events: readonly unknown[] }>
 
 /** What could not be carried out is tried again after this. */
 const AGAIN_AFTER_MS = 1_000
+/** What was held up is tried again after this. */
+const HELD_UP_AFTER_MS = 60_000
 /** Longer waits than a timer can hold are waited for in pieces. */
 const LONGEST_WAIT_MS = 60_000
 const FIRED_TOGETHER = 500
@@ -94,13 +96,22 @@ export function createTimekeeper(options: {
   }
 
   async function fire(timer: Timer): Promise<void> {
+    let held = false
     try {
-      await issue(timer, commandOf(timer, new Date(clock.now()).toISOString()))
-      if (timers.get(timer.key)?.causationId === timer.causationId) clear(timer.key)
+      const { events } = await issue(timer, commandOf(timer, new Date(clock.now()).toISOString()))
+      held = events.length === 0
     } catch (error) {
-      if (error instanceof Rejected) clear(timer.key)
-      else logger.warn({ timer: timer.key, err: error }, 'a due timer could not be carried out, will be tried again')
+      if (!(error instanceof Rejected)) {
+        logger.warn({ timer: timer.key, err: error }, 'a due timer could not be carried out, will be tried again')
+        return
+      }
     }
+    // An event may have set another one in its place by now.
+    if (timers.get(timer.key)?.causationId !== timer.causationId) return
+    // What has changed nothing is held up, by a pause or a full matrix. Whoever frees it may find that it is not due yet, for
+    // clocks differ and may be set back, so it is looked at again until an event clears it.
+    if (held) set({ ...timer, dueMs: clock.now() + HELD_UP_AFTER_MS })
+    else clear(timer.key)
   }
 
   async function checkLeases(): Promise<void> {

@@ -5,9 +5,9 @@ import type { Json } from '../domain/message.ts'
 import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Handler, type StageContext, StageFailure, type StopReason } from '../ports/handler.ts'
-import { type Leases, leaseKey } from '../ports/leases.ts'
+import type { Leases } from '../ports/leases.ts'
 import type { StageLogs } from '../ports/stage-logs.ts'
-import type { StageReports } from '../ports/stage-reports.ts'
+import type { StageReports, WorkerReport } from '../ports/stage-reports.ts'
 import type { Consumer, WorkQueue } from '../ports/work-queue.ts'
 import type { WorkerRegistry } from '../ports/worker-registry.ts'
 import { createCheckpoints } from './checkpoints.ts'
@@ -15,6 +15,7 @@ import { createGeneratedStages } from './generated-stages.ts'
 import { toStageError } from './handlers/stage-error.ts'
 import { toPlainJson } from './plain-json.ts'
 import { createPresence } from './presence.ts'
+import { createTaking, type End } from './taking.ts'
 
 export type WorkerOptions = {
   /** Unique over all processes and restarts: it is the owner of leases and stands in `StageStarted`. */
@@ -46,16 +47,19 @@ export interface StageWorker {
   readonly running: number
 }
 
+/** `stopped`: the handler ended because it was asked to, for `reason`; what failed before that has failed by itself. */
 type Outcome =
   | { readonly kind: 'completed'; readonly output: Json }
   | { readonly kind: 'failed'; readonly error: StageError }
+  | { readonly kind: 'stopped'; readonly reason: StopReason; readonly error: StageError }
 
 const OUTPUT = {
   name: 'OUTPUT',
   what: 'the output',
   advice: 'keep large results elsewhere and return where',
 } as const
-/** A report that the store could not take is made again until it can, or the lease is lost. */
+/** A report that the store could not take is made again until it can, or the lease is `lost`. */
+type Answer = 'accepted' | 'refused' | 'lost'
 const REPORT_AGAIN_MS = 500
 
 /** A process that takes work from queues and runs its handlers, one lease an attempt. */
@@ -78,19 +82,19 @@ export function startWorker(options: WorkerOptions): StageWorker {
     if (!draining || held.size > 0) cancelBeat = clock.after(heartbeatMs, () => void beat())
   }
 
-  async function take(work: Work): Promise<void> {
-    const key = leaseKey(work.executionId, work.stage, work.attempt)
-    if (!(await leases.claim(key, id, leaseMs))) return
+  async function attemptWith(key: string, work: Work): Promise<End> {
     const controller = new AbortController()
     held.set(key, controller)
     try {
-      await attempt(options, work, controller)
+      return await attempt(options, work, controller)
     } finally {
       held.delete(key)
-      await leases.release(key, id)
+      // One that cannot be released ends by itself.
+      await leases.release(key, id).catch((err) => logger.warn({ worker: id, err }, 'a lease cannot be released now'))
     }
   }
 
+  const take = createTaking({ ...options, isDraining: () => draining, attempt: attemptWith })
   const consumer: Consumer = queue.consume(
     options.queues,
     {
@@ -143,12 +147,12 @@ function stop(controller: AbortController | undefined, reason: StopReason): void
   if (controller && !controller.signal.aborted) controller.abort(reason)
 }
 
-async function attempt(options: WorkerOptions, work: Work, controller: AbortController): Promise<void> {
+async function attempt(options: WorkerOptions, work: Work, controller: AbortController): Promise<End> {
   const { clock, id: worker } = options
   const { stage, attempt } = work
   const about = () => ({ stage, attempt, worker, at: new Date(clock.now()).toISOString() })
   const cancelTimeout = clock.after(work.timeoutMs, () => stop(controller, 'timeout'))
-  let beginning: Promise<'accepted' | 'refused'> | undefined
+  let beginning: Promise<Answer> | undefined
   const begin = () => {
     beginning ??= report(options, work, { type: 'StartStage', ...about() }, controller).then((answer) => {
       if (answer === 'refused') stop(controller, 'cancelled')
@@ -179,20 +183,24 @@ async function attempt(options: WorkerOptions, work: Work, controller: AbortCont
   if (!ended) await Promise.race([running, begin()])
   const outcome = await running
   await checkpoints.settled()
-  if ((await beginning) === 'refused') return
-  const reason = controller.signal.aborted ? (controller.signal.reason as StopReason) : undefined
-  if (reason === 'lease-lost') return
+  const start = await beginning
+  if (start === 'refused') return 'over'
+  const isLost = controller.signal.reason === ('lease-lost' satisfies StopReason)
+  const end = isLost ? 'lost' : await report(options, work, reportOf(outcome, about(), generated), controller)
+  if (end !== 'lost') return 'over'
+  return start === 'accepted' ? 'lost' : 'unbegun'
+}
+
+function reportOf(
+  outcome: Outcome,
+  about: { readonly stage: string; readonly attempt: number; readonly worker: string; readonly at: string },
+  generated: ReturnType<typeof createGeneratedStages>,
+): WorkerReport {
   if (outcome.kind === 'completed')
-    await report(
-      options,
-      work,
-      { type: 'CompleteStage', ...about(), output: outcome.output, ...generated.reported() },
-      controller,
-    )
-  else if (reason === 'cancelled') await report(options, work, { type: 'StopStage', ...about() }, controller)
-  else if (reason === 'shutdown')
-    await report(options, work, { type: 'LoseStage', ...about(), error: outcome.error }, controller)
-  else await report(options, work, { type: 'FailStage', ...about(), error: outcome.error }, controller)
+    return { type: 'CompleteStage', ...about, output: outcome.output, ...generated.reported() }
+  if (outcome.kind === 'stopped' && outcome.reason === 'cancelled') return { type: 'StopStage', ...about }
+  const isShutDown = outcome.kind === 'stopped' && outcome.reason === 'shutdown'
+  return { type: isShutDown ? 'LoseStage' : 'FailStage', ...about, error: outcome.error }
 }
 
 /** Runs the handler and never rejects: whatever it throws is an outcome. */
@@ -210,7 +218,8 @@ async function run(
     const context = { input, namespace, executionId, stage, attempt, resume, signal, log: writeTo(log), ...given }
     return { kind: 'completed', output: toOutput(await handler.run(context)) }
   } catch (thrown) {
-    return { kind: 'failed', error: signal.aborted ? stopped(signal, thrown) : toStageError(thrown) }
+    if (!signal.aborted) return { kind: 'failed', error: toStageError(thrown) }
+    return { kind: 'stopped', reason: signal.reason as StopReason, error: stopped(signal, thrown) }
   } finally {
     await log.close()
   }
@@ -251,12 +260,12 @@ async function report(
   work: Work,
   said: Parameters<StageReports['report']>[1],
   controller: AbortController,
-): Promise<'accepted' | 'refused'> {
+): Promise<Answer> {
   for (;;) {
     try {
       return await reports.report(work, said)
     } catch (error) {
-      if (controller.signal.aborted && controller.signal.reason === 'lease-lost') return 'refused'
+      if (controller.signal.reason === 'lease-lost') return 'lost'
       logger.warn({ worker: id, work: work.id, err: error }, 'a report was not taken, will be made again')
       await new Promise<void>((resolve) => clock.after(REPORT_AGAIN_MS, resolve))
     }

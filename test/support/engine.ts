@@ -76,7 +76,7 @@ export async function startEngine(
   )
   const reactors = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows, allocator, workerWatch]
   const running = [...reactors, ...schedulers].map((reactor) =>
-    runReactor(reactor, { store, logger: silent, signal: stop.signal, ...snapshot }),
+    runReactor(reactor, { store, clock, logger: silent, signal: stop.signal, ...snapshot }),
   )
   await Promise.all(running.map(({ ready }) => ready))
   const workerId = newId()

@@ -21,8 +21,9 @@ import type {
 import type { Decided } from './as-recorded.ts'
 import { later, stage, start, workflow } from './executions.ts'
 
-const kinds = ['shell', 'shell', 'shell', 'wait', 'approval', 'signal', 'condition', 'broken', 'doubtful'] as const
-const matrices = ['none', 'none', 'none', 'list', 'narrow', 'patient', 'dynamic', 'empty', 'bad'] as const
+const work = ['shell', 'shell', 'shell'] as const
+export const kinds = [...work, 'wait', 'approval', 'signal', 'condition', 'broken', 'doubtful'] as const
+export const matrices = ['none', 'none', 'none', 'list', 'narrow', 'patient', 'dynamic', 'empty', 'bad'] as const
 
 const specs = fc.record({
   needs: fc.array(fc.nat(20), { maxLength: 3 }),
@@ -37,7 +38,7 @@ const specs = fc.record({
   continueOnError: fc.integer({ min: 0, max: 5 }),
   pooled: fc.integer({ min: 0, max: 3 }),
 })
-type Spec = typeof specs extends fc.Arbitrary<infer T> ? T : never
+export type Spec = typeof specs extends fc.Arbitrary<infer T> ? T : never
 
 const workOf: { readonly [kind: string]: Partial<CompiledStage> } = {
   wait: { uses: 'wait', with: { duration: '1m' } },
@@ -61,7 +62,7 @@ const matchesWork = (kind: string): boolean => !['wait', 'approval', 'signal'].i
 const amounts = { ...NOTHING, slots: 1 }
 const backoff = { type: 'fixed', initialMs: 1_000, maxMs: 1_000, jitter: 0.5 } as const
 
-function stageOfSpec(spec: Spec, prefix: string, index: number): CompiledStage {
+export function stageOfSpec(spec: Spec, prefix: string, index: number): CompiledStage {
   const needs = index === 0 ? [] : [...new Set(spec.needs.map((n) => `${prefix}${n % index}`))]
   const retry = { maxAttempts: spec.maxAttempts, backoff }
   const step = (kind: string): CompiledStep => {
@@ -82,7 +83,7 @@ function stageOfSpec(spec: Spec, prefix: string, index: number): CompiledStage {
 
 /** The code of an error says what is to follow from it. */
 const actions = ['ask', 'skip', 'fallback', 'continue', 'fail-fast', 'compensate'] as const
-const rules: readonly FailureRule[] = [
+export const rules: readonly FailureRule[] = [
   ...actions.map((action) => ({ name: action, match: { codes: [`PLAN_${action}`] }, recover: { action } })),
   { name: 'retry', match: { codes: ['PLAN_retry'] }, recover: { action: 'retry', maxAttempts: 5, queue: 'big' } },
 ]

@@ -57,7 +57,7 @@ async function engineThatOverlooks(atFirst: Overlooks) {
   const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
   const allocator = createAllocator(createAllocation({ handle, clock }), clock)
   const running = [dispatcher, timekeeper, subWorkflows, allocator].map((reactor) =>
-    runReactor(reactor, { store: without(store, overlooked), logger: silent, signal: stop.signal }),
+    runReactor(reactor, { store: without(store, overlooked), clock, logger: silent, signal: stop.signal }),
   )
   await Promise.all(running.map(({ ready }) => ready))
   onTestFinished(async () => {

@@ -110,14 +110,15 @@ function attempt(draft: Draft, index: number, number: number, grant?: Grant): vo
   const work = 'fallback' in now && now.fallback ? (stage.fallback ?? stage) : stage
   const input: Input = resolveValues(work.with, scopeOf(draft.state, stage))
   if (input !== work.with) assertBounded(input)
-  if (stage.resources && grant === undefined) {
+  const { waitsFor, approval } = waitOf(work.uses, input, draft.at)
+  // What waits holds nothing, be it a fallback or what undoes a stage that does.
+  if (stage.resources && grant === undefined && waitsFor === undefined) {
     const { workflow, priority } = draft.state.run
     const about = { stage: stage.id, attempt: number, ...stage.resources, workflow, priority }
     draft.emit({ type: 'StageDeferred', data: { ...about, reason: 'asked', blockers: [] } })
     draft.takeAttempt({})
     return
   }
-  const { waitsFor, approval } = waitOf(work.uses, input, draft.at)
   const checkpoint = 'checkpoint' in now ? now.checkpoint : undefined
   draft.emit({
     type: 'StageScheduled',

@@ -3,6 +3,7 @@ import type { ExecutionCommand } from '../../../src/domain/execution/commands.ts
 import type { ExecutionEvent } from '../../../src/domain/execution/events.ts'
 import { NOTHING } from '../../../src/domain/pool/amounts.ts'
 import {
+  begun,
   broke,
   cancellationRequested,
   done,
@@ -11,6 +12,7 @@ import {
   runCompleted,
   runFailed,
   scheduled,
+  tried,
 } from '../../support/execution-events.ts'
 import { cancel, completed, failed, later, lost, stage, start, started, workflow } from '../../support/executions.ts'
 import { givenRun } from '../../support/given.ts'
@@ -53,6 +55,20 @@ describe('a stage that asks a pool', () => {
       .when(admit('deploy', 1, 2))
       .thenRejected('ATTEMPT_STALE')
     givenRun(start(alone)).when(started('deploy')).thenRejected('ATTEMPT_STALE')
+  })
+
+  it('asks for nothing where its fallback waits for somebody', () => {
+    const { retry, queue, timeoutMs } = deploy
+    const fallback = { uses: 'signal', queue, with: { name: 'go' }, retry, timeoutMs }
+    const waits = { ...scheduled('deploy', 2).data, handler: 'signal', input: { name: 'go' } }
+    givenRun(start(workflow([stage('deploy', { resources, fallback })])), admit())
+      .when(failed('deploy'))
+      .then([
+        begun('deploy'),
+        broke('deploy', 'fallback'),
+        tried('deploy', 2, later(0), 0, 'fallback'),
+        { type: 'StageScheduled', data: { ...waits, waitsFor: { for: 'signal', name: 'go' } } } as ExecutionEvent,
+      ])
   })
 
   it('says why it waits, once for each reason', () => {
