@@ -145,7 +145,8 @@ function schedulePlan(chance: Chance, workflows: number, withinMs: number): Sche
   const overlap = chance.pick(['skip', 'queue', 'cancel-running', 'allow'] as const)
   return {
     workflow: chance.below(workflows),
-    everyMs: Math.ceil(withinMs / (2 + chance.below(6))),
+    // Were it more often, a slow world would have more to do than it can.
+    everyMs: Math.max(Math.ceil(withinMs / (2 + chance.below(6))), 15_000),
     overlap,
     misfire: chance.pick(
       overlap === 'queue' || overlap === 'allow' ? (['once', 'all', 'none'] as const) : ['once', 'none'],
