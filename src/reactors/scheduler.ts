@@ -4,9 +4,9 @@ import { Rejected } from '../domain/rejected.ts'
 import { wakeTime } from '../domain/schedule/draft.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Logger } from '../ports/logger.ts'
+import { isDueBefore, KeyedHeap } from './keyed-heap.ts'
 import type { Reactor } from './reactor.ts'
 import { type Dump, ScheduleFold } from './schedule-fold.ts'
-import { TimerHeap } from './timer-heap.ts'
 
 /** What could not be carried out is tried again after this. */
 const AGAIN_AFTER_MS = 1_000
@@ -25,13 +25,13 @@ export function createScheduler(options: {
 }): Reactor & { stop(): void } {
   const { commands, clock, logger } = options
   const fold = new ScheduleFold()
-  const timers = new TimerHeap<{ readonly key: string; readonly dueMs: number }>()
+  const timers = new KeyedHeap<{ readonly key: string; readonly dueMs: number }>(isDueBefore)
   let stopped = false
   let firing = false
   let armed: { readonly dueMs: number; cancel(): void } | undefined
 
   function arm(): void {
-    const next = timers.next()
+    const next = timers.first()
     if (stopped || firing || next === undefined || (armed && armed.dueMs <= next.dueMs)) return
     armed?.cancel()
     const delay = Math.min(Math.max(next.dueMs - clock.now(), 0), LONGEST_WAIT_MS)
@@ -42,7 +42,7 @@ export function createScheduler(options: {
     armed = undefined
     firing = true
     const due: string[] = []
-    for (let next = timers.next(); next && next.dueMs <= clock.now() && due.length < TOGETHER; next = timers.next()) {
+    for (let next = timers.first(); next && next.dueMs <= clock.now() && due.length < TOGETHER; next = timers.first()) {
       // The event that follows says when it is due next; without one it is due again, so that nothing is forgotten.
       timers.set({ key: next.key, dueMs: clock.now() + AGAIN_AFTER_MS })
       due.push(next.key)
@@ -57,7 +57,7 @@ export function createScheduler(options: {
     try {
       await commands.fireDue(fold.refOf(stream))
     } catch (error) {
-      if (error instanceof Rejected) timers.clear(stream)
+      if (error instanceof Rejected) timers.delete(stream)
       else logger.warn({ schedule: stream, err: error }, 'a schedule that is due will be tried again')
     }
   }
@@ -66,7 +66,7 @@ export function createScheduler(options: {
     for (const stream of fold.dirty.schedules) {
       const state = fold.schedule(stream)
       const dueMs = state && wakeTime(state)
-      if (dueMs === undefined) timers.clear(stream)
+      if (dueMs === undefined) timers.delete(stream)
       else timers.set({ key: stream, dueMs })
     }
     fold.dirty.schedules.clear()

@@ -6,8 +6,8 @@ import { Rejected } from '../domain/rejected.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
 import type { Logger } from '../ports/logger.ts'
+import { isDueBefore, KeyedHeap } from './keyed-heap.ts'
 import type { Reactor } from './reactor.ts'
-import { TimerHeap } from './timer-heap.ts'
 
 /** Issues a command about one run, in the name of the timekeeper; answers what it led to. */
 export type Issue = (
@@ -43,7 +43,7 @@ export function createTimekeeper(options: {
   leaseCheckMs: number
 }): Timekeeper {
   const { issue, leases, clock, logger, leaseCheckMs } = options
-  const timers = new TimerHeap<Timer>()
+  const timers = new KeyedHeap<Timer>(isDueBefore)
   /** Those of attempts that a worker holds a lease on: few among many timers, and looked at often. */
   const leased = new Map<string, LeasedTimer>()
   let stopped = false
@@ -65,12 +65,12 @@ export function createTimekeeper(options: {
   }
 
   function clear(key: string): void {
-    timers.clear(key)
+    timers.delete(key)
     leased.delete(key)
   }
 
   function arm(): void {
-    const next = timers.next()
+    const next = timers.first()
     if (stopped || firing || next === undefined || (armed && armed.dueMs <= next.dueMs)) return
     armed?.cancel()
     const delay = Math.min(Math.max(next.dueMs - clock.now(), 0), LONGEST_WAIT_MS)
@@ -82,9 +82,9 @@ export function createTimekeeper(options: {
     firing = true
     const due: Timer[] = []
     for (
-      let next = timers.next();
+      let next = timers.first();
       next && next.dueMs <= clock.now() && due.length < FIRED_TOGETHER;
-      next = timers.next()
+      next = timers.first()
     ) {
       // The event that follows clears it; without one it is due again, so that nothing is forgotten.
       set({ ...next, dueMs: clock.now() + AGAIN_AFTER_MS })
