@@ -41,8 +41,14 @@ export async function simulate(plan: Plan): Promise<Outcome> {
 /** What kind of fault a line tells of: the invariant by its number, or that something came unexpected. */
 export const kindOf = (fault: string): string => /invariant \d+|unexpected/.exec(fault)?.[0] ?? fault
 
+/** Events whose number says whether what is simulated was reached at all. */
+const counted = [
+  ...['ExecutionCompleted', 'ExecutionFailed', 'ExecutionCancelled', 'ExecutionDeferred', 'ExecutionAdmitted'],
+  ...['StageCompleted', 'StageDeferred', 'CapacityGranted', 'CapacityReleased', 'PoolResized'],
+  ...['ScheduleFired', 'ScheduleQueued', 'SnapshotTaken'],
+]
+
 function endsOf({ log }: World): Map<string, number> {
-  const counted = ['ExecutionCompleted', 'ExecutionFailed', 'ExecutionCancelled', 'StageCompleted', 'SnapshotTaken']
   const counts = new Map<string, number>()
   for (const { type } of log.events) if (counted.includes(type)) counts.set(type, (counts.get(type) ?? 0) + 1)
   return counts

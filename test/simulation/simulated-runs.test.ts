@@ -10,6 +10,14 @@ type Totals = Readonly<Record<string, number>>
 const least: Totals = {
   ...Object.fromEntries([...faultKinds, ...mishapKinds].map((kind) => [kind, 20])),
   ...{ ExecutionCompleted: 800, ExecutionFailed: 800, ExecutionCancelled: 50, StageCompleted: 4_000, effects: 700 },
+  ...{
+    CapacityGranted: 1_500,
+    StageDeferred: 1_000,
+    PoolResized: 80,
+    ExecutionDeferred: 80,
+    ScheduleFired: 300,
+    ScheduleQueued: 60,
+  },
 }
 
 describe('npm run simulate', () => {
