@@ -76,6 +76,36 @@ export function advance(
   })
 }
 
+/**
+ * Moves the checkpoints of projections for which nothing was in a batch, in one statement for all of them. Answers the names
+ * of those that stood where the caller believes them to be; each of the others has to be advanced by itself.
+ */
+export async function skip(
+  pool: Pool,
+  idle: readonly { readonly projection: Projection; readonly position: number }[],
+  { position, events }: { readonly position: number; readonly events: readonly RecordedEvent[] },
+): Promise<ReadonlySet<string>> {
+  const columns = [
+    idle.map(({ projection }) => projection.name),
+    idle.map(({ projection }) => projection.version),
+    idle.map((one) => one.position),
+  ]
+  const { rows } = await inTransaction(pool, (client) =>
+    client.query({
+      name: 'checkpoints-skip',
+      // Who resets read models takes these locks in an order of its own; nobody waits for it here.
+      text: `WITH idle AS (
+               SELECT name FROM checkpoints JOIN unnest($1::text[], $2::int[], $3::bigint[]) AS at (name, version, position)
+                 USING (name, version, position) FOR UPDATE OF checkpoints SKIP LOCKED)
+             UPDATE checkpoints SET position = $4, event_at = coalesce($5, event_at), status = 'running', error = NULL,
+               failed_position = NULL, failed_event = NULL, updated_at = now()
+             FROM idle WHERE checkpoints.name = idle.name RETURNING checkpoints.name`,
+      values: [...columns, position, events.at(-1)?.at ?? null],
+    }),
+  )
+  return new Set(rows.map(({ name }) => name as string))
+}
+
 export type Checkpoint = {
   readonly version: number
   readonly position: number

@@ -38,6 +38,10 @@ export type Projection = {
   apply(events: readonly RecordedEvent[]): readonly Write[]
 }
 
+/** Whether nothing in `batch` is for a projection. */
+export const isIdle = ({ streams }: Projection, batch: readonly RecordedEvent[]): boolean =>
+  !batch.some(({ stream }) => stream.startsWith(streams))
+
 /** The events of `batch` that are for a projection, in their newest version. @throws when one is of a type or version that it does not know */
 export function eventsFor(projection: Projection, batch: readonly RecordedEvent[]): readonly RecordedEvent[] {
   const { streams, handles } = projection

@@ -4,8 +4,16 @@ import type { Pool } from 'pg'
 import type { RecordedEvent } from '../domain/message.ts'
 import type { Batch, EventStore } from '../ports/event-store.ts'
 import type { Logger } from '../ports/logger.ts'
-import { advance, CheckpointMoved, openCheckpoint, Poisoned, readCheckpoints, recordFailure } from './checkpoint.ts'
-import type { Projection } from './projection.ts'
+import {
+  advance,
+  CheckpointMoved,
+  openCheckpoint,
+  Poisoned,
+  readCheckpoints,
+  recordFailure,
+  skip,
+} from './checkpoint.ts'
+import { isIdle, type Projection } from './projection.ts'
 
 export type ProjectorOptions = {
   readonly store: Pick<EventStore, 'subscribe'>
@@ -55,36 +63,38 @@ async function follow(options: ProjectorOptions, followers: readonly Follower[])
   const log = options.store.subscribe({ after, prefixes: PREFIXES, batchSize: options.batchSize, signal })
   const batches = log[Symbol.asyncIterator]()
   const reset = untilReset(options, followers, signal)
-  reset.catch(() => {})
+  // Not raced against each batch: whatever waits for a promise that stays open is kept for as long, and the batch with it.
+  reset.catch((error) => ended.abort(error))
   try {
     for (let next = batches.next(); ; ) {
-      const { value: batch, done } = await Promise.race([next, reset])
-      if (done) return
+      const { value: batch, done } = await next
+      if (done) break
       // While behind, the log is read while PostgreSQL writes.
       if (!batch.caughtUp) next = ask(batches)
-      await Promise.all(followers.filter(({ failed }) => !failed).map((one) => take(options, one, batch)))
-      if (followers.every(({ failed }) => failed)) return void (await Promise.race([aborted(signal), reset]))
+      await take(options, followers, batch)
+      if (followers.every(({ failed }) => failed)) await aborted(signal)
       if (!batch.caughtUp) continue
       await pause(REST_MS, signal)
       next = ask(batches)
     }
+    if (!options.signal.aborted) await reset
   } finally {
     ended.abort()
   }
 }
 
 /**
- * Rejects once somebody has set a checkpoint back, which a projector that has nothing to write would not see otherwise; or
- * that of a projection that has stopped, which thereby begins again.
+ * Ends with `signal`; rejects once somebody has set a checkpoint back, which a projector that has nothing to write would not
+ * see otherwise, or that of a projection that has stopped, which thereby begins again.
  */
 async function untilReset(
   options: ProjectorOptions,
   followers: readonly Follower[],
   signal: AbortSignal,
-): Promise<never> {
+): Promise<void> {
   for (;;) {
     await pause(RESET_CHECK_MS, signal)
-    signal.throwIfAborted()
+    if (signal.aborted) return
     const before = followers.map(({ projection, position, failed }) => ({ name: projection.name, position, failed }))
     const rows = await readCheckpoints(options.pool).catch(() => undefined)
     if (rows === undefined) continue
@@ -102,8 +112,22 @@ function ask(batches: AsyncIterator<Batch>): Promise<IteratorResult<Batch>> {
   return next
 }
 
-const take = (options: ProjectorOptions, follower: Follower, { events, position }: Batch): Promise<void> =>
-  takeEvents(options, follower, events, position)
+async function take(options: ProjectorOptions, followers: readonly Follower[], batch: Batch): Promise<void> {
+  const { events, position } = batch
+  const behind = followers.filter((one) => !one.failed && one.position < position)
+  const idle = behind.filter(({ projection }) => isIdle(projection, events))
+  const busy = behind.filter((one) => !idle.includes(one))
+  await Promise.all([pass(options, idle, batch), ...busy.map((one) => takeEvents(options, one, events, position))])
+}
+
+/** Most batches hold nothing for most projections, and a transaction for each of them would cost as much as the rows do. */
+async function pass(options: ProjectorOptions, idle: readonly Follower[], batch: Batch): Promise<void> {
+  if (idle.length === 0) return
+  const passed = await retrying(options, 'checkpoints', () => skip(options.pool, idle, batch))
+  for (const one of idle) if (passed.has(one.projection.name)) one.position = batch.position
+  const others = idle.filter((one) => one.position < batch.position)
+  await Promise.all(others.map((one) => takeEvents(options, one, batch.events, batch.position)))
+}
 
 /** Halves a batch that cannot be taken until the one event is found; everything before it is kept. */
 async function takeEvents(

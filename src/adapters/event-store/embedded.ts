@@ -12,6 +12,7 @@ import {
   WrongExpectedRevision,
 } from '../../ports/event-store.ts'
 import { type AppendOutcome, type AppendRequest, LOG_FILE, type StoredRow } from './embedded-log.ts'
+import { recorded, toCells } from './embedded-rows.ts'
 import type { Reply } from './embedded-thread.ts'
 import { LogThread } from './log-thread.ts'
 import { Tail } from './tail.ts'
@@ -205,20 +206,27 @@ export class EmbeddedEventStore implements EventStore {
     const { prefixes, batchSize = READ_BATCH, signal } = options
     let after = options.after
     let told = false
-    while (!signal.aborted) {
-      const fromMemory = this.#tail.after(after, batchSize)
-      const found =
-        fromMemory ?? (await this.#reader.ask<StoredRow[]>({ kind: 'readAll', seq: 0, after, limit: batchSize }))
-      after = found.at(-1)?.position ?? after
-      const caughtUp = found.length < batchSize
-      if (found.length > 0 || (caughtUp && !told)) {
-        told = caughtUp
-        // What the filter leaves out is not parsed: a snapshot is longer than thousands of events.
-        const events = fromMemory
-          ? filtered(fromMemory, prefixes)
-          : filtered(found as StoredRow[], prefixes).map(recorded)
-        yield { events, position: after, caughtUp }
-      } else await this.#tail.moreThan(after, signal)
+    // One listener for all of the subscription's waits: at the head it waits once for each batch of appends.
+    const wake = () => this.#tail.wake()
+    signal.addEventListener('abort', wake)
+    try {
+      while (!signal.aborted) {
+        const fromMemory = this.#tail.after(after, batchSize)
+        const found =
+          fromMemory ?? (await this.#reader.ask<StoredRow[]>({ kind: 'readAll', seq: 0, after, limit: batchSize }))
+        after = found.at(-1)?.position ?? after
+        const caughtUp = found.length < batchSize
+        if (found.length > 0 || (caughtUp && !told)) {
+          told = caughtUp
+          // What the filter leaves out is not parsed: a snapshot is longer than thousands of events.
+          const events = fromMemory
+            ? filtered(fromMemory, prefixes)
+            : filtered(found as StoredRow[], prefixes).map(recorded)
+          yield { events, position: after, caughtUp }
+        } else await this.#tail.moreThan(after, signal)
+      }
+    } finally {
+      signal.removeEventListener('abort', wake)
     }
   }
 
@@ -262,35 +270,6 @@ const cannotTrust = (why: string): StoreUnavailable =>
     `the event log cannot be trusted after an error while writing it: ${why}; only a new start tells what the disk holds`,
     false,
   )
-
-/** The events as the thread wants them; `bytes` is exact wherever it comes near the limit. */
-function toCells(events: readonly NewEvent[]): { cells: (string | number)[]; bytes: number } {
-  const cells: (string | number)[] = []
-  let length = 0
-  let metadata: NewEvent['metadata'] | undefined
-  let metadataText = ''
-  for (const event of events) {
-    // Events of one command share their metadata.
-    if (event.metadata !== metadata) {
-      metadata = event.metadata
-      metadataText = JSON.stringify(metadata)
-    }
-    const data = JSON.stringify(event.data)
-    length += data.length + metadataText.length
-    cells.push(event.id, event.type, event.version, event.at, data, metadataText)
-  }
-  // Length counts UTF-16 units, each of which is at most three bytes.
-  const bytes = length * 3 <= MAX_APPEND_BYTES ? length : cells.reduce<number>((sum, cell) => sum + sizeOf(cell), 0)
-  return { cells, bytes }
-}
-
-const sizeOf = (cell: string | number): number => (typeof cell === 'string' ? Buffer.byteLength(cell) : 8)
-
-function recorded(row: StoredRow): RecordedEvent {
-  const { id, data, metadata } = row
-  const dashed = `${id.slice(0, 8)}-${id.slice(8, 12)}-${id.slice(12, 16)}-${id.slice(16, 20)}-${id.slice(20)}`
-  return { ...row, id: dashed, data: JSON.parse(data), metadata: JSON.parse(metadata) } as RecordedEvent
-}
 
 const filtered = <E extends { readonly stream: string }>(events: readonly E[], prefixes?: readonly string[]) =>
   prefixes === undefined ? events : events.filter((event) => startsWithOne(event.stream, prefixes))

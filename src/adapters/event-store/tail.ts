@@ -11,7 +11,7 @@ export class Tail {
   #events: RecordedEvent[] = []
   /** Position of the newest event that is known to exist; the kept stretch ends at or before it. */
   #head = -1
-  readonly #waiting = new Set<() => void>()
+  #waiting: (() => void)[] = []
 
   start(head: number): void {
     this.#head = head
@@ -33,8 +33,9 @@ export class Tail {
   }
 
   wake(): void {
-    for (const resume of this.#waiting) resume()
-    this.#waiting.clear()
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resume of waiting) resume()
   }
 
   /** What follows `position`; nothing when that is the head; undefined where it has to be read from the file. */
@@ -47,17 +48,9 @@ export class Tail {
     return this.#events.slice(start, start + limit)
   }
 
-  /** Resolves when the log reaches past `position`, or on abort. */
+  /** Resolves when the log reaches past `position`, or when those who wait are woken for another reason, as on abort. */
   moreThan(position: number, signal: AbortSignal): Promise<void> {
     if (this.#head > position || signal.aborted) return Promise.resolve()
-    return new Promise((resolve) => {
-      const resume = () => {
-        signal.removeEventListener('abort', resume)
-        this.#waiting.delete(resume)
-        resolve()
-      }
-      signal.addEventListener('abort', resume, { once: true })
-      this.#waiting.add(resume)
-    })
+    return new Promise((resolve) => this.#waiting.push(resolve))
   }
 }
