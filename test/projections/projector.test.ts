@@ -1,4 +1,6 @@
 import { randomInt, randomUUID } from 'node:crypto'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DomainEvent } from '../../src/domain/message.ts'
 import type { Batch } from '../../src/ports/event-store.ts'
@@ -116,6 +118,31 @@ test('events that come again change nothing', async () => {
   await using projector = await project(again)
   expect(await projector.reached(await log.head(), 30_000)).toBe(true)
   expect(await hashReadModels(projector.pool)).toEqual(await hashesOf(log))
+})
+
+test('what has been written is kept in memory no longer', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const log = mixedLog(60)
+  const given: WeakRef<Batch>[] = []
+  const watched: Pick<RecordedLog, 'subscribe'> = {
+    async *subscribe(options) {
+      for await (const batch of log.subscribe({ ...options, batchSize: 20 })) {
+        const one = { ...batch }
+        given.push(new WeakRef(one))
+        yield one
+      }
+    },
+  }
+  await using projector = await project(watched)
+  expect(await projector.reached(await log.head(), 40_000)).toBe(true)
+  expect(given.length).toBeGreaterThan(20)
+  const kept = () => {
+    collect()
+    return given.filter((batch) => batch.deref() !== undefined).length
+  }
+  // A loop that waits for the next one may have its first and its last at hand yet.
+  await until('batches to be let go', async () => kept() <= 2)
 })
 
 test('two projectors at once do no harm', async () => {
