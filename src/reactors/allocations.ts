@@ -6,7 +6,7 @@ import { type Amounts, NOTHING } from '../domain/pool/amounts.ts'
 import { groupStream, type Holder, type PoolEvent, poolStream } from '../domain/pool/events.ts'
 import { holderKey } from '../domain/pool/holders.ts'
 import type { Asking, Dump, PoolSeen, Share, Surplus } from './asking.ts'
-import { type Request, WaitingLine } from './waiting-line.ts'
+import { WaitingLine } from './waiting-line.ts'
 
 type Run = { paused: boolean; readonly asking: Map<string, Asking> }
 
@@ -35,6 +35,7 @@ export class Allocations {
     return asking?.key === key ? asking : undefined
   }
 
+  /** It is there as long as somebody asks it, or holds a part of it. */
   poolOf({ stream }: Pick<Asking, 'stream'>): PoolSeen {
     return this.#pools.get(stream)!
   }
@@ -48,7 +49,7 @@ export class Allocations {
     const pool = this.poolOf(asking)
     const isPaused = this.#runs.get(asking.holder.executionId)?.paused
     if (pool.shares.has(asking.key) || isPaused) return
-    pool.line.add(asking.request)
+    pool.line.add(asking)
     this.dirty.add(pool)
     if (asking.told === undefined) this.untold.add(asking)
   }
@@ -59,13 +60,17 @@ export class Allocations {
     pool.inUse = event.type === 'PoolDefined' ? NOTHING : event.data.inUse
     this.dirty.add(pool)
     if (event.type === 'CapacityGranted') this.#grant(pool, event)
-    if (event.type !== 'CapacityReleased') return
-    const key = holderKey(event.data.holder)
+    if (event.type === 'CapacityReleased') this.#release(pool, event.data.holder)
+  }
+
+  #release(pool: PoolSeen, holder: Holder): void {
+    const key = holderKey(holder)
     pool.shares.delete(key)
     this.surplus.delete(surplusKey(pool, key))
     // It was given back without having been used, as when the run was paused.
-    const asking = this.find(event.data.holder, key)
+    const asking = this.find(holder, key)
     if (asking && !asking.admitted) this.enqueue(asking)
+    this.#forget(pool)
   }
 
   #grant(pool: PoolSeen, { id, at, position, data }: Extract<RecordedEvent<PoolEvent>, { type: 'CapacityGranted' }>) {
@@ -73,13 +78,15 @@ export class Allocations {
     const key = holderKey(holder)
     const share: Share = { holder, fence, grantedBy: id }
     pool.shares.set(key, share)
+    // It is in use now, and counted there.
+    pool.requested.delete(key)
     const asking = this.find(holder, key)
     if (asking === undefined) {
       this.#giveBack(pool, key, id)
       return
     }
     pool.line.remove(key)
-    pool.line.served(asking.request.flow, Date.parse(at), position)
+    pool.line.served(asking.flow, Date.parse(at), position)
     this.untold.delete(asking)
     this.granted.add(asking)
   }
@@ -135,9 +142,8 @@ export class Allocations {
     const amounts = { ...NOTHING, slots: 1 }
     const stream = groupStream(event.metadata.namespace, groupIdFor(group))
     this.#pool(stream).capacity = { ...NOTHING, slots: limit }
-    const holder = { executionId }
-    const request = requestOf(holderKey(holder), { workflow, priority, amounts }, event)
-    this.#asks({ ...about(event), stream, pool: group, holder, request, concurrency })
+    const request = requestOf({ executionId }, { workflow, priority, amounts }, event)
+    this.#asks({ ...request, stream, pool: group, concurrency })
   }
 
   #stageAsks(executionId: string, event: RecordedEvent<ExecutionEventOf<'StageDeferred'>>): void {
@@ -146,17 +152,23 @@ export class Allocations {
       this.#tell(executionId, stage, reason)
       return
     }
-    const holder = { executionId, stage, attempt }
     const stream = poolStream(event.metadata.namespace, pool)
-    this.#asks({ ...about(event), stream, pool, holder, request: requestOf(holderKey(holder), event.data, event) })
+    this.#asks({ ...requestOf({ executionId, stage, attempt }, event.data, event), stream, pool })
   }
 
-  #asks(asked: Omit<Asking, 'key' | 'admitted'>): void {
-    const asking: Asking = { ...asked, key: asked.request.key, admitted: false }
-    const { executionId, stage = THE_RUN } = asked.holder
-    this.#pool(asked.stream)
-    this.#run(executionId).asking.set(stage, asking)
+  #asks(asked: Omit<Asking, 'admitted'>): void {
+    const asking: Asking = { ...asked, admitted: false }
+    this.#keep(asking)
     this.enqueue(asking)
+  }
+
+  #keep(asking: Asking): void {
+    const { executionId, stage = THE_RUN } = asking.holder
+    const run = this.#run(executionId)
+    const before = run.asking.get(stage)
+    if (before) this.poolOf(before).askings--
+    run.asking.set(stage, asking)
+    this.#pool(asking.stream).askings++
   }
 
   #tell(executionId: string, stage: string, reason: NonNullable<Asking['told']>): void {
@@ -187,6 +199,15 @@ export class Allocations {
       this.dirty.add(pool)
     }
     this.#giveBack(pool, asking.key, causationId)
+    pool.askings--
+    this.#forget(pool)
+  }
+
+  /** A group is there for as long as somebody asks it or holds a part of it, for its key may be another one for every run. */
+  #forget(pool: PoolSeen): void {
+    if (!pool.stream.startsWith('group-') || pool.askings > 0 || pool.shares.size > 0) return
+    this.#pools.delete(pool.stream)
+    this.dirty.delete(pool)
   }
 
   #giveBack(pool: PoolSeen, key: string, causationId: string): void {
@@ -216,9 +237,10 @@ export class Allocations {
   #pool(stream: string): PoolSeen {
     const known = this.#pools.get(stream)
     if (known) return known
-    const { id } = parseStream(stream)
-    const namespace = id.slice(0, id.indexOf('.'))
-    const pool = { stream, namespace, capacity: undefined, inUse: NOTHING, line: new WaitingLine(), shares: new Map() }
+    const pool: PoolSeen = {
+      ...{ stream, namespace: namespaceOf(stream), capacity: undefined, inUse: NOTHING, askings: 0 },
+      ...{ line: new WaitingLine(), shares: new Map(), requested: new Map() },
+    }
     this.#pools.set(stream, pool)
     return pool
   }
@@ -226,8 +248,8 @@ export class Allocations {
   dump(): Dump {
     const runs = [...this.#runs]
     return {
-      pools: [...this.#pools.values()].map(({ line: _, shares, ...pool }) => ({
-        ...pool,
+      pools: [...this.#pools.values()].map(({ stream, capacity, inUse, shares }) => ({
+        ...{ stream, capacity, inUse },
         shares: [...shares.values()],
       })),
       asking: runs.flatMap(([, { asking }]) => [...asking.values()]),
@@ -244,7 +266,7 @@ export class Allocations {
     }
     for (const id of paused) this.#run(id).paused = true
     for (const one of asking) {
-      this.#run(one.holder.executionId).asking.set(one.holder.stage ?? THE_RUN, one)
+      this.#keep(one)
       this.enqueue(one)
       if (!one.admitted && this.poolOf(one).shares.has(one.key)) this.granted.add(one)
     }
@@ -256,20 +278,21 @@ export class Allocations {
 
 const surplusKey = ({ stream }: PoolSeen, key: string): string => `${stream} ${key}`
 
-const about = ({ id, metadata: { namespace } }: RecordedEvent): Pick<Asking, 'askedBy' | 'namespace'> => ({
-  askedBy: id,
-  namespace,
-})
+/** Whose pool or group it is: `category-namespace.name`. */
+export function namespaceOf(stream: string): string {
+  const { id } = parseStream(stream)
+  return id.slice(0, id.indexOf('.'))
+}
 
 const requestOf = (
-  key: string,
+  holder: Holder,
   asked: { readonly workflow: string; readonly priority: number; readonly amounts: Amounts },
-  { at, position }: RecordedEvent,
-): Request => ({
-  key,
+  { id, at, position, metadata: { namespace } }: RecordedEvent,
+): Omit<Asking, 'stream' | 'pool' | 'admitted'> => ({
+  key: holderKey(holder),
+  ...{ holder, namespace, position, askedBy: id },
   flow: asked.workflow,
   amounts: asked.amounts,
   priority: asked.priority,
   atMs: Date.parse(at),
-  position,
 })

@@ -5,8 +5,9 @@ import { type Amounts, minus, NOTHING, plus, shortOf } from '../domain/pool/amou
 import type { Held, Holder } from '../domain/pool/events.ts'
 import { holderKey } from '../domain/pool/holders.ts'
 import type { Clock } from '../ports/clock.ts'
-import { Allocations, type SeenEvent } from './allocations.ts'
+import { Allocations, namespaceOf, type SeenEvent } from './allocations.ts'
 import type { Asking, Dump, PoolSeen, Surplus } from './asking.ts'
+import { carryOut, take } from './carry-out.ts'
 import type { Reactor } from './reactor.ts'
 
 /** How many of those in the way are named. */
@@ -32,15 +33,13 @@ export type Allocator = Reactor & {
  */
 export function createAllocator({ tellPool, tellExecution }: Allocation, clock: Pick<Clock, 'now'>): Allocator {
   const seen = new Allocations()
-  /** What pools were asked to grant and have not been read to have granted. */
-  const requested = new Map<PoolSeen, Map<string, Amounts>>()
 
   async function act(caughtUp: boolean): Promise<void> {
     if (!caughtUp) return
-    await all(take(seen.surplus), giveBack, ([key, surplus]) => seen.surplus.set(key, surplus))
-    await all(take(seen.dirty), allocate, (pool) => seen.dirty.add(pool))
-    await all(take(seen.granted), admit, (asking) => seen.granted.add(asking))
-    await all(take(seen.untold), explain, (asking) => seen.untold.add(asking))
+    await carryOut(take(seen.surplus), giveBack, ([key, surplus]) => seen.surplus.set(key, surplus))
+    await carryOut(take(seen.dirty), allocate, (pool) => seen.dirty.add(pool))
+    await carryOut(take(seen.granted), admit, (asking) => seen.granted.add(asking))
+    await carryOut(take(seen.untold), explain, (asking) => seen.untold.add(asking))
   }
 
   const giveBack = async ([, { pool, share, causationId }]: [string, Surplus]): Promise<void> => {
@@ -53,49 +52,37 @@ export function createAllocator({ tellPool, tellExecution }: Allocation, clock: 
     const { capacity, line } = pool
     await refuse(pool)
     if (capacity === undefined) return
-    const asked = requestedOf(pool)
     let free = freeIn(pool)
     const chosen: Asking[] = []
     while (chosen.length < GRANTED_TOGETHER) {
-      const request = line.next(free)
-      if (request === undefined) break
-      const asking = askingOf(pool, request.key)
-      line.remove(request.key)
-      line.served(request.flow, clock.now(), Number.MAX_SAFE_INTEGER)
-      asked.set(request.key, request.amounts)
-      free = minus(free, request.amounts)
-      chosen.push(asking)
+      const next = line.next(free)
+      if (next === undefined) break
+      line.remove(next.key)
+      line.served(next.flow, clock.now(), Number.MAX_SAFE_INTEGER)
+      pool.requested.set(next.key, next.amounts)
+      free = minus(free, next.amounts)
+      chosen.push(next)
     }
     if (chosen.length === GRANTED_TOGETHER) seen.dirty.add(pool)
-    await all(
+    await carryOut(
       chosen,
-      (asking) => ask(asking, asked),
-      (asking) => retract(asking, asked),
+      (asking) => ask(asking, pool),
+      (asking) => retract(asking, pool),
     )
     reconsider(pool)
   }
 
-  /** The key of a request is that of its holder. */
-  function askingOf(pool: PoolSeen, key: string): Asking {
-    const [executionId = '', stage, attempt] = key.split(':')
-    const holder = stage === undefined ? { executionId } : { executionId, stage, attempt: Number(attempt) }
-    const asking = seen.find(holder, key)
-    if (asking === undefined) throw new Error(`${key} waits for ${pool.stream}, and nobody asks`)
-    return asking
-  }
-
-  async function ask(asking: Asking, asked: Map<string, Amounts>): Promise<void> {
-    const { holder, request, concurrency } = asking
+  async function ask(asking: Asking, pool: PoolSeen): Promise<void> {
+    const { holder, amounts, concurrency } = asking
     const group = concurrency && { name: concurrency.group, limit: concurrency.limit }
-    const command = { type: 'GrantCapacity', holder, amounts: request.amounts, ...(group ? { group } : {}) } as const
+    const command = { type: 'GrantCapacity', holder, amounts, ...(group ? { group } : {}) } as const
     const refused = await tellPool(asking.stream, command, causeOf(asking))
     // It is less free than was read: what made it so is about to be read, and brings the request up again.
-    if (refused) retract(asking, asked)
+    if (refused) retract(asking, pool)
   }
 
-  function retract(asking: Asking, asked: Map<string, Amounts>): void {
-    asked.delete(asking.key)
-    const pool = seen.poolOf(asking)
+  function retract(asking: Asking, pool: PoolSeen): void {
+    pool.requested.delete(asking.key)
     if (seen.find(asking.holder, asking.key) === undefined) return
     const isDirty = seen.dirty.has(pool)
     seen.enqueue(asking)
@@ -107,17 +94,16 @@ export function createAllocator({ tellPool, tellExecution }: Allocation, clock: 
     const { capacity, line } = pool
     if (pool.stream.startsWith('group-')) return
     const refused = capacity === undefined ? line.values() : line.tooLarge(capacity)
-    const askings = refused.map(({ key }) => askingOf(pool, key))
     for (const { key } of refused) line.remove(key)
-    await all(
-      askings,
+    await carryOut(
+      refused,
       (asking) => refuseOne(asking, capacity),
       (asking) => seen.enqueue(asking),
     )
   }
 
   async function refuseOne(asking: Asking, capacity: Amounts | undefined): Promise<void> {
-    const { holder, pool, request } = asking
+    const { holder, pool, amounts } = asking
     const { stage = '', attempt = 0 } = holder
     const error =
       capacity === undefined
@@ -128,7 +114,7 @@ export function createAllocator({ tellPool, tellExecution }: Allocation, clock: 
           }
         : {
             code: 'POOL_TOO_SMALL',
-            message: `it asks for more than all of the pool ${pool}: ${shortOf(request.amounts, capacity).join(', ')}`,
+            message: `it asks for more than all of the pool ${pool}: ${shortOf(amounts, capacity).join(', ')}`,
             retryable: false,
           }
     await tellExecution({ type: 'RefuseStage', stage, attempt, error }, causeOf(asking))
@@ -175,16 +161,15 @@ export function createAllocator({ tellPool, tellExecution }: Allocation, clock: 
 
   /** Of all who wait, the first alone is looked at again: a grant must not cost more the more there are. */
   function reconsider(pool: PoolSeen): void {
-    const first = pool.line.first()
-    if (first === undefined) return
-    const asking = askingOf(pool, first.key)
+    const asking = pool.line.first()
+    if (asking === undefined) return
     const isTold = asking.told !== undefined && asking.holder.stage !== undefined
     if (isTold && reasonOf(asking, pool).reason !== asking.told) seen.untold.add(asking)
   }
 
   /** The run that finds its group full gives way, or those before it do. */
   async function meetConflict(asking: Asking, pool: PoolSeen): Promise<void> {
-    const { concurrency, request } = asking
+    const { concurrency } = asking
     if (concurrency?.onConflict === 'reject') {
       const reason = `${concurrency.limit} of the concurrency group ${concurrency.group} are under way, which is its limit`
       await tellExecution({ type: 'CancelExecution', reason }, causeOf(asking))
@@ -192,47 +177,34 @@ export function createAllocator({ tellPool, tellExecution }: Allocation, clock: 
     if (concurrency?.onConflict !== 'cancel-running') return
     const surplus = Math.max(pool.inUse.slots + 1 - concurrency.limit, 0)
     const running = [...pool.shares.values()].slice(0, surplus).map(({ holder }) => holder.executionId)
-    const waiting = pool.line.values().filter(({ position }) => position < request.position)
+    const waiting = pool.line.values().filter(({ position }) => position < asking.position)
     const reason = `execution ${asking.holder.executionId} takes its place in the concurrency group ${concurrency.group}`
-    for (const executionId of [...running, ...waiting.map(({ key }) => key)])
+    for (const executionId of [...running, ...waiting.map(({ holder }) => holder.executionId)])
       await tellExecution({ type: 'CancelExecution', reason }, { ...causeOf(asking), executionId })
   }
 
-  function requestedOf(pool: PoolSeen): Map<string, Amounts> {
-    const known = requested.get(pool) ?? new Map<string, Amounts>()
-    requested.set(pool, known)
-    return known
-  }
-
   const freeIn = (pool: PoolSeen): Amounts =>
-    minus(minus(pool.capacity ?? NOTHING, pool.inUse), [...requestedOf(pool).values()].reduce(plus, NOTHING))
+    minus(minus(pool.capacity ?? NOTHING, pool.inUse), [...pool.requested.values()].reduce(plus, NOTHING))
 
-  function reasonOf({ request }: Asking, pool: PoolSeen) {
-    const short = shortOf(request.amounts, freeIn(pool))
+  function reasonOf({ amounts }: Asking, pool: PoolSeen) {
+    const short = shortOf(amounts, freeIn(pool))
     return { reason: short.length > 0 ? 'capacity' : 'turn', short } as const
-  }
-
-  function apply(event: SeenEvent): void {
-    seen.apply(event)
-    // What was read to be granted is in use, and counted there.
-    if (event.type === 'CapacityGranted') requestedOf(seen.poolOf(event)).delete(holderKey(event.data.holder))
   }
 
   return {
     name: 'allocator',
-    version: 1,
+    version: 2,
     prefixes: ['execution-', 'pool-', 'group-'],
-    apply: (event) => apply(event as SeenEvent),
+    apply: (event) => seen.apply(event as SeenEvent),
     act,
     knows: (holder) => seen.find(holder, holderKey(holder)) !== undefined,
     streams: () => seen.streams(),
     takeUp(event) {
-      apply(event)
+      seen.apply(event)
       return act(true)
     },
     async giveBack(stream, { holder, fence }) {
-      const { namespace } = seen.poolOf({ stream })
-      const cause = { namespace, executionId: holder.executionId }
+      const cause = { namespace: namespaceOf(stream), executionId: holder.executionId }
       await tellPool(stream, { type: 'ReleaseCapacity', holder, fence }, cause)
     },
     dump: () => seen.dump() as unknown as Json,
@@ -246,25 +218,6 @@ const causeOf = ({ namespace, holder, askedBy }: Asking) => ({
   causationId: askedBy,
 })
 
-/** Empties what is to be done, and answers it. */
-function take<T>(from: Iterable<T> & { clear(): void }): readonly T[] {
-  const taken = [...from]
-  from.clear()
-  return taken
-}
-
-/** Does it for all at once; what failed is put back, and the failure of one is thrown. */
-async function all<T>(
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-  putBack: (item: T) => void,
-): Promise<void> {
-  const done = await Promise.allSettled(items.map(work))
-  const failed = done.flatMap((result, at) => (result.status === 'rejected' ? [{ item: items[at]!, result }] : []))
-  for (const { item } of failed) putBack(item)
-  if (failed[0]) throw failed[0].result.reason
-}
-
 function holdersOf({ shares }: PoolSeen): readonly Blocker[] {
   return [...shares.values().take(MOST_BLOCKERS)].map(({ holder: { executionId, stage } }) => ({
     executionId,
@@ -276,6 +229,6 @@ function holdersOf({ shares }: PoolSeen): readonly Blocker[] {
 function ahead({ key }: Asking, { line }: PoolSeen, holders: readonly Blocker[]): readonly Blocker[] {
   const first = line.first()
   if (first === undefined || first.key === key) return holders
-  const [executionId = '', stage] = first.key.split(':')
+  const { executionId, stage } = first.holder
   return [{ executionId, ...(stage === undefined ? {} : { stage }) }]
 }

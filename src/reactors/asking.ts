@@ -4,15 +4,13 @@ import type { Amounts } from '../domain/pool/amounts.ts'
 import type { Holder } from '../domain/pool/events.ts'
 import type { Request, WaitingLine } from './waiting-line.ts'
 
-/** An attempt of a stage, or a run of a group, from when it asks until it ends. */
-export type Asking = {
-  readonly key: string
+/** An attempt of a stage, or a run of a group, from when it asks until it ends; its key is that of its holder. */
+export type Asking = Request & {
   readonly holder: Holder
   readonly namespace: string
   /** Stream and name of the pool or the group. */
   readonly stream: string
   readonly pool: string
-  readonly request: Request
   readonly concurrency?: Concurrency
   /** Id of the event that asked. */
   readonly askedBy: string
@@ -30,15 +28,19 @@ export type PoolSeen = {
   /** Undefined where nobody has defined it; of a group, what the last run of it has said. */
   capacity: Amounts | undefined
   inUse: Amounts
-  readonly line: WaitingLine
+  readonly line: WaitingLine<Asking>
   readonly shares: Map<string, Share>
+  /** How many ask it and have not ended, whether they wait, hold a part of it, or are paused. */
+  askings: number
+  /** What it was asked to grant and has not been read to have granted. */
+  readonly requested: Map<string, Amounts>
 }
 
 /** What is to be given back, and the event that ended its use. */
 export type Surplus = { readonly pool: PoolSeen; readonly share: Share; readonly causationId: string }
 
 export type Dump = {
-  readonly pools: readonly (Omit<PoolSeen, 'line' | 'shares'> & { readonly shares: readonly Share[] })[]
+  readonly pools: readonly (Pick<PoolSeen, 'stream' | 'capacity' | 'inUse'> & { readonly shares: readonly Share[] })[]
   readonly asking: readonly Asking[]
   readonly paused: readonly string[]
 }

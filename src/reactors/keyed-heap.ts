@@ -76,6 +76,3 @@ export class KeyedHeap<T extends { readonly key: string }> {
     this.#put(item, b)
   }
 }
-
-/** The order of what has a time at which it is due. */
-export const isDueBefore = (a: { readonly dueMs: number }, b: { readonly dueMs: number }): boolean => a.dueMs < b.dueMs

@@ -4,15 +4,10 @@ import { Rejected } from '../domain/rejected.ts'
 import { wakeTime } from '../domain/schedule/draft.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Logger } from '../ports/logger.ts'
-import { isDueBefore, KeyedHeap } from './keyed-heap.ts'
+import { carryOut, take } from './carry-out.ts'
+import { DueTimers } from './due-timers.ts'
 import type { Reactor } from './reactor.ts'
 import { type Dump, ScheduleFold } from './schedule-fold.ts'
-
-/** What could not be carried out is tried again after this. */
-const AGAIN_AFTER_MS = 1_000
-/** A clock that is set is noticed after this at the latest. */
-const LONGEST_WAIT_MS = 60_000
-const TOGETHER = 500
 
 /**
  * Follows the log, keeps when each schedule is due next, and has what is due decided on. It starts the runs that come of that,
@@ -25,34 +20,9 @@ export function createScheduler(options: {
 }): Reactor & { stop(): void } {
   const { commands, clock, logger } = options
   const fold = new ScheduleFold()
-  const timers = new KeyedHeap<{ readonly key: string; readonly dueMs: number }>(isDueBefore)
-  let stopped = false
-  let firing = false
-  let armed: { readonly dueMs: number; cancel(): void } | undefined
+  const timers = new DueTimers<{ readonly key: string; readonly dueMs: number }>(clock, fire)
 
-  function arm(): void {
-    const next = timers.first()
-    if (stopped || firing || next === undefined || (armed && armed.dueMs <= next.dueMs)) return
-    armed?.cancel()
-    const delay = Math.min(Math.max(next.dueMs - clock.now(), 0), LONGEST_WAIT_MS)
-    armed = { dueMs: next.dueMs, cancel: clock.after(delay, () => void fireDue()) }
-  }
-
-  async function fireDue(): Promise<void> {
-    armed = undefined
-    firing = true
-    const due: string[] = []
-    for (let next = timers.first(); next && next.dueMs <= clock.now() && due.length < TOGETHER; next = timers.first()) {
-      // The event that follows says when it is due next; without one it is due again, so that nothing is forgotten.
-      timers.set({ key: next.key, dueMs: clock.now() + AGAIN_AFTER_MS })
-      due.push(next.key)
-    }
-    await Promise.all(due.map(fire))
-    firing = false
-    arm()
-  }
-
-  async function fire(stream: string): Promise<void> {
+  async function fire({ key: stream }: { readonly key: string }): Promise<void> {
     if (!fold.schedule(stream)) return
     try {
       await commands.fireDue(fold.refOf(stream))
@@ -103,31 +73,14 @@ export function createScheduler(options: {
     apply: (event) => fold.apply(event),
     async act(caughtUp) {
       if (!caughtUp) return
-      await carryOut(fold.dirty.workflows, agree)
-      await carryOut(fold.dirty.runs, advance)
+      const { workflows, runs } = fold.dirty
+      await carryOut(take(workflows), agree, (workflow) => workflows.add(workflow))
+      await carryOut(take(runs), advance, (run) => runs.add(run))
       setTimers()
-      arm()
+      timers.arm()
     },
     dump: () => fold.dump() as unknown as Json,
     restore: (state) => fold.restore(state as unknown as Dump),
-    stop() {
-      stopped = true
-      armed?.cancel()
-    },
-  }
-}
-
-/** Does all that is to be done, so many at once; what failed stays to be done, and the first failure is thrown. */
-async function carryOut(todo: Set<string>, does: (what: string) => Promise<void>): Promise<void> {
-  const all = [...todo]
-  todo.clear()
-  for (let at = 0; at < all.length; at += TOGETHER) {
-    const some = all.slice(at, at + TOGETHER)
-    const done = await Promise.allSettled(some.map(does))
-    const failed = done.findIndex(({ status }) => status === 'rejected')
-    if (failed === -1) continue
-    for (const [index, { status }] of done.entries()) if (status === 'rejected') todo.add(some[index]!)
-    for (const what of all.slice(at + TOGETHER)) todo.add(what)
-    throw (done[failed] as PromiseRejectedResult).reason
+    stop: () => timers.stop(),
   }
 }

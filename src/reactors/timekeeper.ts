@@ -6,7 +6,7 @@ import { Rejected } from '../domain/rejected.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
 import type { Logger } from '../ports/logger.ts'
-import { isDueBefore, KeyedHeap } from './keyed-heap.ts'
+import { DueTimers } from './due-timers.ts'
 import type { Reactor } from './reactor.ts'
 
 /** Issues a command about one run, in the name of the timekeeper; answers what it led to. */
@@ -15,13 +15,8 @@ export type Issue = (
   command: ExecutionCommand,
 ) => Promise<{ readonly events: readonly unknown[] }>
 
-/** What could not be carried out is tried again after this. */
-const AGAIN_AFTER_MS = 1_000
 /** What was held up is tried again after this. */
 const HELD_UP_AFTER_MS = 60_000
-/** Longer waits than a timer can hold are waited for in pieces. */
-const LONGEST_WAIT_MS = 60_000
-const FIRED_TOGETHER = 500
 
 export type Timekeeper = Reactor & {
   /** The timer that is set under a key. */
@@ -43,13 +38,11 @@ export function createTimekeeper(options: {
   leaseCheckMs: number
 }): Timekeeper {
   const { issue, leases, clock, logger, leaseCheckMs } = options
-  const timers = new KeyedHeap<Timer>(isDueBefore)
+  const timers = new DueTimers<Timer>(clock, fire)
   /** Those of attempts that a worker holds a lease on: few among many timers, and looked at often. */
   const leased = new Map<string, LeasedTimer>()
   let stopped = false
-  let armed: { dueMs: number; cancel(): void } | undefined
   let cancelCheck: (() => void) | undefined
-  let firing = false
 
   function apply(event: RecordedEvent<ExecutionEvent>): void {
     for (const change of timerChanges(event)) {
@@ -67,32 +60,6 @@ export function createTimekeeper(options: {
   function clear(key: string): void {
     timers.delete(key)
     leased.delete(key)
-  }
-
-  function arm(): void {
-    const next = timers.first()
-    if (stopped || firing || next === undefined || (armed && armed.dueMs <= next.dueMs)) return
-    armed?.cancel()
-    const delay = Math.min(Math.max(next.dueMs - clock.now(), 0), LONGEST_WAIT_MS)
-    armed = { dueMs: next.dueMs, cancel: clock.after(delay, () => void fireDue()) }
-  }
-
-  async function fireDue(): Promise<void> {
-    armed = undefined
-    firing = true
-    const due: Timer[] = []
-    for (
-      let next = timers.first();
-      next && next.dueMs <= clock.now() && due.length < FIRED_TOGETHER;
-      next = timers.first()
-    ) {
-      // The event that follows clears it; without one it is due again, so that nothing is forgotten.
-      set({ ...next, dueMs: clock.now() + AGAIN_AFTER_MS })
-      due.push(next)
-    }
-    if (due.length > 0) await Promise.all(due.map(fire))
-    firing = false
-    arm()
   }
 
   async function fire(timer: Timer): Promise<void> {
@@ -137,13 +104,13 @@ export function createTimekeeper(options: {
     apply: (event) => apply(event as RecordedEvent<ExecutionEvent>),
     async act(caughtUp) {
       if (!caughtUp) return
-      arm()
+      timers.arm()
       if (cancelCheck === undefined) await checkLeases()
     },
     timer: (key) => timers.get(key),
     takeUp(timer) {
-      timers.set(timer)
-      arm()
+      set(timer)
+      timers.arm()
     },
     dump: () => [...timers.values()] as unknown as Json,
     restore(state) {
@@ -151,7 +118,7 @@ export function createTimekeeper(options: {
     },
     stop() {
       stopped = true
-      armed?.cancel()
+      timers.stop()
       cancelCheck?.()
     },
   }

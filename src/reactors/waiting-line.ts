@@ -20,14 +20,14 @@ const MOST_LANES = 64
 const MOST_OVERTAKING = 100
 
 /** Requests of one flow that ask for the same: where one of them does not fit, none does. */
-type Lane = {
+type Lane<R> = {
   readonly key: string
-  readonly flow: Flow
-  readonly requests: KeyedHeap<Request>
+  readonly flow: Flow<R>
+  readonly requests: KeyedHeap<R & Request>
 }
 
 /** When it was last served; what has waited since then counts from there. */
-type Flow = { readonly name: string; readonly lanes: Map<string, Lane>; servedMs: number; servedAt: number }
+type Flow<R> = { readonly name: string; readonly lanes: Map<string, Lane<R>>; servedMs: number; servedAt: number }
 
 const ageOf = ({ atMs, priority }: Request): number => atMs - priority * AGEING_MS
 
@@ -36,10 +36,10 @@ const ageOf = ({ atMs, priority }: Request): number => atMs - priority * AGEING_
  * the one that has gone longest without being served, counted in the same way. Both keys stay as they are while time passes,
  * so heaps hold them. What does not fit is overtaken by what does, up to a bound; each choice costs O(log n).
  */
-export class WaitingLine {
-  readonly #flows = new Map<string, Flow>()
-  readonly #lanes = new KeyedHeap<Lane>((a, b) => this.#isBefore(a, b))
-  readonly #places = new Map<string, Lane>()
+export class WaitingLine<R extends Request = Request> {
+  readonly #flows = new Map<string, Flow<R>>()
+  readonly #lanes = new KeyedHeap<Lane<R>>((a, b) => this.#isBefore(a, b))
+  readonly #places = new Map<string, Lane<R>>()
   /** Who has been overtaken, and how often. */
   readonly #overtaken = new Map<string, number>()
 
@@ -51,10 +51,10 @@ export class WaitingLine {
     return this.#places.has(key)
   }
 
-  add(request: Request): void {
+  add(request: R): void {
     const flow = this.#flowOf(request.flow)
     const key = `${request.flow}\n${Object.values(request.amounts).join()}`
-    const lane = flow.lanes.get(key) ?? { key, flow, requests: new KeyedHeap(isOlder) }
+    const lane: Lane<R> = flow.lanes.get(key) ?? { key, flow, requests: new KeyedHeap<R>(isOlder) }
     flow.lanes.set(key, lane)
     lane.requests.set(request)
     this.#places.set(request.key, lane)
@@ -89,9 +89,9 @@ export class WaitingLine {
   }
 
   /** The request whose turn it is, among those that fit into what is free; undefined where none may go. */
-  next(free: Amounts): Request | undefined {
-    const passed: Lane[] = []
-    let found: Request | undefined
+  next(free: Amounts): R | undefined {
+    const passed: Lane<R>[] = []
+    let found: R | undefined
     for (let lane = this.#lanes.first(); lane && passed.length < MOST_LANES; lane = this.#lanes.first()) {
       const request = lane.requests.first()!
       if (fits(request.amounts, free)) {
@@ -109,17 +109,17 @@ export class WaitingLine {
   }
 
   /** Who stands before all others, whether or not it fits. */
-  first(): Request | undefined {
+  first(): R | undefined {
     return this.#lanes.first()?.requests.first()
   }
 
   /** Those who ask for more than there will ever be. */
-  tooLarge(capacity: Amounts): readonly Request[] {
+  tooLarge(capacity: Amounts): readonly R[] {
     const lanes = this.#lanes.values().filter((lane) => !fits(lane.requests.first()!.amounts, capacity))
     return lanes.flatMap((lane) => lane.requests.values())
   }
 
-  values(): readonly Request[] {
+  values(): readonly R[] {
     return this.#lanes.values().flatMap((lane) => lane.requests.values())
   }
 
@@ -127,25 +127,25 @@ export class WaitingLine {
     this.#overtaken.set(key, (this.#overtaken.get(key) ?? 0) + 1)
   }
 
-  #flowOf(name: string): Flow {
+  #flowOf(name: string): Flow<R> {
     const known = this.#flows.get(name)
     if (known) return known
-    const flow: Flow = { name, lanes: new Map(), servedMs: Number.NEGATIVE_INFINITY, servedAt: -1 }
+    const flow: Flow<R> = { name, lanes: new Map(), servedMs: Number.NEGATIVE_INFINITY, servedAt: -1 }
     this.#flows.set(name, flow)
     return flow
   }
 
-  #isBefore(a: Lane, b: Lane): boolean {
+  #isBefore(a: Lane<R>, b: Lane<R>): boolean {
     const [first, second] = [a.requests.first()!, b.requests.first()!]
-    const [key, other] = [keyOf(a, first), keyOf(b, second)]
+    const [key, other] = [keyOf(a.flow, first), keyOf(b.flow, second)]
     if (key !== other) return key < other
     const [place, otherPlace] = [Math.max(a.flow.servedAt, first.position), Math.max(b.flow.servedAt, second.position)]
     return place !== otherPlace ? place < otherPlace : isOlder(first, second)
   }
 }
 
-const keyOf = ({ flow }: Lane, { atMs, priority }: Request): number =>
-  Math.max(flow.servedMs, atMs) - priority * AGEING_MS
+const keyOf = ({ servedMs }: { readonly servedMs: number }, { atMs, priority }: Request): number =>
+  Math.max(servedMs, atMs) - priority * AGEING_MS
 
 function isOlder(a: Request, b: Request): boolean {
   const [age, other] = [ageOf(a), ageOf(b)]

@@ -1,15 +1,13 @@
 import { describe, expect, it, vi } from 'vitest'
 import { violations } from '../../src/checker/violations.ts'
-import { groupIdFor } from '../../src/commands/fingerprint.ts'
 import { newId } from '../../src/commands/new-id.ts'
 import type { RecordedEvent } from '../../src/domain/message.ts'
 import { NOTHING } from '../../src/domain/pool/amounts.ts'
 import { poolDecider } from '../../src/domain/pool/decide.ts'
 import { poolStream } from '../../src/domain/pool/events.ts'
 import type { EventStore } from '../../src/ports/event-store.ts'
-import { createAllocator } from '../../src/reactors/allocator.ts'
 import { type Engine, ends, handlerOf, reaches, startEngine, told } from '../support/engine.ts'
-import { start as begun, later, stage, workflow } from '../support/executions.ts'
+import { later, stage, workflow } from '../support/executions.ts'
 import { freshStore } from '../support/stores.ts'
 
 const amounts = (slots: number) => ({ ...NOTHING, slots })
@@ -238,50 +236,5 @@ describe('a concurrency group under an engine', () => {
     await finish(first)
     await ends(engine, first, 'ExecutionCompleted')
     await engine.stop()
-  })
-
-  it('rejects nobody for a run that has ended and is about to leave', async () => {
-    const told: string[] = []
-    const tell = (what: string, type: string) => {
-      told.push(`${what} ${type}`)
-      return Promise.resolve(undefined)
-    }
-    const allocator = createAllocator(
-      {
-        tellPool: (_, { type }, { executionId }) => tell(executionId, type),
-        tellExecution: ({ type }, { executionId }) => tell(executionId, type),
-      },
-      { now: () => 0 },
-    )
-    let position = 0
-    const apply = (stream: string, { type, data }: { type: string; data: object }) => {
-      const about = { id: `event${position}`, version: 1, revision: 0, at: later(0) }
-      const metadata = { namespace: 'default', correlationId: 'c', commandId: 'c', actor: 'a' }
-      allocator.apply({ ...about, stream, type, data, position: position++, metadata } as RecordedEvent)
-    }
-    const begins = (executionId: string) => {
-      const concurrency = { group: 'web', limit: 1, onConflict: 'reject' } as const
-      const data = { ...begun(grouped('reject'), { executionId }), timeoutAt: later(0), concurrency }
-      apply(`execution-${executionId}`, { type: 'ExecutionStarted', data })
-    }
-    const [capacity, holder] = [amounts(1), { executionId: 'one' }]
-    const group = `group-default.${groupIdFor('web')}`
-    begins('one')
-    apply(group, { type: 'PoolDefined', data: { name: 'web', capacity } })
-    apply(group, {
-      type: 'CapacityGranted',
-      data: { holder, amounts: capacity, fence: 1, capacity, inUse: amounts(1) },
-    })
-    apply('execution-one', {
-      type: 'ExecutionAdmitted',
-      data: { grant: { pool: 'web', fence: 1 }, timeoutAt: later(0) },
-    })
-    apply('execution-one', { type: 'ExecutionCompleted', data: { stages: 1 } })
-    begins('two')
-    await allocator.act(true)
-    expect(told).toEqual(['one ReleaseCapacity'])
-    apply(group, { type: 'CapacityReleased', data: { holder, fence: 1, capacity, inUse: amounts(0) } })
-    await allocator.act(true)
-    expect(told).toEqual(['one ReleaseCapacity', 'two GrantCapacity'])
   })
 })

@@ -72,7 +72,7 @@ export const mutants: readonly Mutant[] = [
     'error.retryable === false || usedBy(draft, index, attempt) >= maxAttempts',
     'error.retryable === false',
   ),
-  one('fire-a-timer-twice', [19], 'src/reactors/timekeeper.ts', 'due.push(next)', 'due.push(next, { ...next })'),
+  one('fire-a-timer-twice', [19], 'src/reactors/due-timers.ts', 'due.push(next)', 'due.push(next, { ...next })'),
   one(
     'lose-the-tail-of-a-snapshot',
     [8, 26, 31],
