@@ -1,5 +1,5 @@
+import { KeyedHeap } from '../domain/keyed-heap.ts'
 import type { Clock } from '../ports/clock.ts'
-import { KeyedHeap } from './keyed-heap.ts'
 
 /** What is to be done at a time, once for each key. */
 type Due = { readonly key: string; readonly dueMs: number }

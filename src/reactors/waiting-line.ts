@@ -1,5 +1,5 @@
+import { KeyedHeap } from '../domain/keyed-heap.ts'
 import { type Amounts, fits } from '../domain/pool/amounts.ts'
-import { KeyedHeap } from './keyed-heap.ts'
 
 /** Somebody who waits for a part of a pool. `flow` is what pools are fair between: the workflow. */
 export type Request = {

@@ -53,8 +53,8 @@ export const rooms: readonly Row[] = [
   ['src/adapters/event-store/', ['type:src/domain/', 'src/ports/', 'node:*']],
   [
     'src/adapters/work-queue/',
-    ['type:src/domain/', 'src/domain/workflow/route.ts', 'src/ports/'],
-    'a route means the same to every queue',
+    ['type:src/domain/', 'src/domain/workflow/route.ts', 'src/domain/keyed-heap.ts', 'src/ports/'],
+    'a route means the same to every queue, and there is one heap for whoever puts things in order',
   ],
   ['src/adapters/leases/', ['src/ports/']],
   ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
