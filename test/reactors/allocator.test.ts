@@ -63,11 +63,15 @@ function controlled() {
   return { handler, finish }
 }
 
+async function startControlled() {
+  const store = await freshStore()
+  const { handler, finish } = controlled()
+  return { store, finish, engine: await startEngine(store, { handlers: [handler] }) }
+}
+
 describe('a pool under an engine', () => {
   it('lets as many run as it has room for, and the next when one has ended, whatever the end is', async () => {
-    const store = await freshStore()
-    const { handler, finish } = controlled()
-    const engine = await startEngine(store, { handlers: [handler] })
+    const { store, engine, finish } = await startControlled()
     await define(engine, 1)
     const [first, second, third] = [await engine.begin(deploy), await engine.begin(deploy), await engine.begin(deploy)]
     await holds(engine, first)
@@ -151,9 +155,7 @@ describe('a pool under an engine', () => {
   })
 
   it('gives nothing to a paused run, and its turn again once it goes on', async () => {
-    const store = await freshStore()
-    const { handler, finish } = controlled()
-    const engine = await startEngine(store, { handlers: [handler] })
+    const { engine, finish } = await startControlled()
     await define(engine, 1)
     const [first, second, third] = [await engine.begin(deploy), await engine.begin(deploy), await engine.begin(deploy)]
     await holds(engine, first)
@@ -169,9 +171,7 @@ describe('a pool under an engine', () => {
   })
 
   it('that shrinks refuses who asks for more than all of it, and says so', async () => {
-    const store = await freshStore()
-    const { handler, finish } = controlled()
-    const engine = await startEngine(store, { handlers: [handler] })
+    const { engine, finish } = await startControlled()
     await define(engine, 2)
     const first = await engine.begin(workflow([asking(2)]))
     const second = await engine.begin(workflow([asking(2)]))
@@ -196,9 +196,7 @@ describe('a concurrency group under an engine', () => {
     workflow([stage('a')], { concurrency: { group: 'web', limit, onConflict } })
 
   it('queues: one after another, and each says for whom it waits', async () => {
-    const store = await freshStore()
-    const { handler, finish } = controlled()
-    const engine = await startEngine(store, { handlers: [handler] })
+    const { store, engine, finish } = await startControlled()
     const [first, second] = [await engine.begin(grouped('queue')), await engine.begin(grouped('queue'))]
     await reaches(engine, first, 'a 1 StageScheduled')
     await reaches(engine, second, 'ExecutionDeferred')
@@ -211,9 +209,7 @@ describe('a concurrency group under an engine', () => {
   })
 
   it('cancels what runs, and what waits, for the newest', async () => {
-    const store = await freshStore()
-    const { handler, finish } = controlled()
-    const engine = await startEngine(store, { handlers: [handler] })
+    const { store, engine, finish } = await startControlled()
     const first = await engine.begin(grouped('cancel-running'))
     await reaches(engine, first, 'a 1 StageStarted')
     const second = await engine.begin(grouped('cancel-running'))
@@ -228,9 +224,7 @@ describe('a concurrency group under an engine', () => {
   })
 
   it('rejects: of two that start at the same moment one is cancelled', async () => {
-    const store = await freshStore()
-    const { handler, finish } = controlled()
-    const engine = await startEngine(store, { handlers: [handler] })
+    const { engine, finish } = await startControlled()
     const [first, second] = [await engine.begin(grouped('reject')), await engine.begin(grouped('reject'))]
     await ends(engine, second, 'ExecutionCancelled')
     await finish(first)
