@@ -157,6 +157,10 @@ export class Allocations {
   }
 
   #asks(asked: Omit<Asking, 'admitted'>): void {
+    const { executionId, stage = THE_RUN } = asked.holder
+    const before = this.#runs.get(executionId)?.asking.get(stage)
+    if (before?.key === asked.key) return
+    if (before) this.#end(executionId, stage, asked.askedBy)
     const asking: Asking = { ...asked, admitted: false }
     this.#keep(asking)
     this.enqueue(asking)
@@ -164,10 +168,7 @@ export class Allocations {
 
   #keep(asking: Asking): void {
     const { executionId, stage = THE_RUN } = asking.holder
-    const run = this.#run(executionId)
-    const before = run.asking.get(stage)
-    if (before) this.poolOf(before).askings--
-    run.asking.set(stage, asking)
+    this.#run(executionId).asking.set(stage, asking)
     this.#pool(asking.stream).askings++
   }
 

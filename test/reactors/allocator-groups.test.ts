@@ -88,6 +88,20 @@ it('forgets the groups that nobody asks any more, and takes up one that comes ba
   expect(told).toEqual(['again GrantCapacity'])
 })
 
+it('takes who asks a second time for who asks already', async () => {
+  const { allocator, told, begins, granted, ends, released } = allocating()
+  begins('one', 'web')
+  begins('one', 'web')
+  granted('web', 'one')
+  begins('one', 'web')
+  await allocator.act(true)
+  expect(told).toEqual(['one AdmitExecution'])
+  ends('one')
+  released('web', 'one')
+  await allocator.act(true)
+  expect(allocator.streams()).toEqual([])
+})
+
 it('keeps a group that is held by somebody who has ended until that is given back, also over a restart', async () => {
   const { allocator, begins, granted, admitted, ends } = allocating()
   begins('one', 'web')

@@ -17,11 +17,6 @@ type Dumps = ReadonlyMap<string, Json>
 
 /** More would cost more than all the rest of a simulated run. */
 const CHECKED = 2
-const silent = {
-  info: () => {},
-  warn: (d: object) => console.log('AUD', d),
-  error: (d: object) => console.log('AUD', d),
-}
 
 export async function faultsOfSnapshots({ log, observer }: World): Promise<string[]> {
   const snapshots = log.events.filter(({ type, data }) => type === 'SnapshotTaken' && (data as Taken).parts === 1)
@@ -29,7 +24,12 @@ export async function faultsOfSnapshots({ log, observer }: World): Promise<strin
   const faults: string[] = []
   for (const snapshot of snapshots.filter((_, index) => index % step === step - 1)) {
     const { position, state } = snapshot.data as Taken
-    const folded = (await foldedTo(position, log.events)).get(snapshot.stream)
+    const dumps = await foldedTo(position, log.events)
+    if (dumps instanceof Error) {
+      faults.push(`unexpected: the log up to ${position} cannot be folded: ${dumps.stack}`)
+      continue
+    }
+    const folded = dumps.get(snapshot.stream)
     const passedMs = observer.latestMs(snapshot.position)
     const [taken, again] = comparable(snapshot.stream, JSON.parse(state) as Json, folded ?? [], passedMs)
     if (taken === again) continue
@@ -39,7 +39,9 @@ export async function faultsOfSnapshots({ log, observer }: World): Promise<strin
   return faults
 }
 
-async function foldedTo(position: number, events: readonly RecordedEvent[]): Promise<Dumps> {
+async function foldedTo(position: number, events: readonly RecordedEvent[]): Promise<Dumps | Error> {
+  const stumbled = Promise.withResolvers<Error>()
+  const hear = ({ err }: { err?: Error }) => stumbled.resolve(err ?? new Error('a reactor stumbled'))
   const dumps = new Map<string, Json>()
   const clock: Clock = { now: () => EPOCH_MS, monotonicMs: () => 0, after: () => () => {} }
   const keep = (stream: string, [event]: readonly NewEvent[]): void => {
@@ -50,10 +52,10 @@ async function foldedTo(position: number, events: readonly RecordedEvent[]): Pro
     ...{ store, clock, queue: createMemoryQueue(clock), leases: createMemoryLeases(clock) },
     logs: { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [] },
   }
-  const reactors = createApp(ports, noQueries, silent).startReactors()
-  await reactors.ready
+  const reactors = createApp(ports, noQueries, { info: () => {}, warn: hear, error: hear }).startReactors()
+  const failure = await Promise.race([reactors.ready, stumbled.promise])
   await reactors.stop()
-  return dumps
+  return failure instanceof Error ? failure : dumps
 }
 
 /** The log as it was at a position, but for snapshots; nothing that is appended to it comes back. */
