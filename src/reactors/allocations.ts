@@ -2,10 +2,10 @@
 import { groupIdFor } from '../commands/fingerprint.ts'
 import type { Concurrency, ExecutionEvent, ExecutionEventOf } from '../domain/execution/events.ts'
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
-import { type Amounts, NOTHING } from '../domain/pool/amounts.ts'
+import { NOTHING } from '../domain/pool/amounts.ts'
 import { groupStream, type Holder, type PoolEvent, poolStream } from '../domain/pool/events.ts'
 import { holderKey } from '../domain/pool/holders.ts'
-import type { Asking, Dump, PoolSeen, Share, Surplus } from './asking.ts'
+import { type Asking, type Dump, namespaceOf, type PoolSeen, requestOf, type Share, type Surplus } from './asking.ts'
 import { WaitingLine } from './waiting-line.ts'
 
 type Run = { paused: boolean; readonly asking: Map<string, Asking> }
@@ -278,22 +278,3 @@ export class Allocations {
 }
 
 const surplusKey = ({ stream }: PoolSeen, key: string): string => `${stream} ${key}`
-
-/** Whose pool or group it is: `category-namespace.name`. */
-export function namespaceOf(stream: string): string {
-  const { id } = parseStream(stream)
-  return id.slice(0, id.indexOf('.'))
-}
-
-const requestOf = (
-  holder: Holder,
-  asked: { readonly workflow: string; readonly priority: number; readonly amounts: Amounts },
-  { id, at, position, metadata: { namespace } }: RecordedEvent,
-): Omit<Asking, 'stream' | 'pool' | 'admitted'> => ({
-  key: holderKey(holder),
-  ...{ holder, namespace, position, askedBy: id },
-  flow: asked.workflow,
-  amounts: asked.amounts,
-  priority: asked.priority,
-  atMs: Date.parse(at),
-})

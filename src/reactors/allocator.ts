@@ -5,8 +5,8 @@ import { type Amounts, minus, NOTHING, plus, shortOf } from '../domain/pool/amou
 import type { Held, Holder } from '../domain/pool/events.ts'
 import { holderKey } from '../domain/pool/holders.ts'
 import type { Clock } from '../ports/clock.ts'
-import { Allocations, namespaceOf, type SeenEvent } from './allocations.ts'
-import type { Asking, Dump, PoolSeen, Surplus } from './asking.ts'
+import { Allocations, type SeenEvent } from './allocations.ts'
+import { type Asking, type Dump, namespaceOf, type PoolSeen, type Surplus } from './asking.ts'
 import { carryOut, take } from './carry-out.ts'
 import type { Reactor } from './reactor.ts'
 

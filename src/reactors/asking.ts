@@ -1,7 +1,9 @@
 // Who asks pools and groups for a part of them, and what those are known to have given.
 import type { Concurrency } from '../domain/execution/events.ts'
+import { parseStream, type RecordedEvent } from '../domain/message.ts'
 import type { Amounts } from '../domain/pool/amounts.ts'
 import type { Holder } from '../domain/pool/events.ts'
+import { holderKey } from '../domain/pool/holders.ts'
 import type { Request, WaitingLine } from './waiting-line.ts'
 
 /** An attempt of a stage, or a run of a group, from when it asks until it ends; its key is that of its holder. */
@@ -44,3 +46,22 @@ export type Dump = {
   readonly asking: readonly Asking[]
   readonly paused: readonly string[]
 }
+
+/** Whose pool or group it is: `category-namespace.name`. */
+export function namespaceOf(stream: string): string {
+  const { id } = parseStream(stream)
+  return id.slice(0, id.indexOf('.'))
+}
+
+export const requestOf = (
+  holder: Holder,
+  asked: { readonly workflow: string; readonly priority: number; readonly amounts: Amounts },
+  { id, at, position, metadata: { namespace } }: RecordedEvent,
+): Omit<Asking, 'stream' | 'pool' | 'admitted'> => ({
+  key: holderKey(holder),
+  ...{ holder, namespace, position, askedBy: id },
+  flow: asked.workflow,
+  amounts: asked.amounts,
+  priority: asked.priority,
+  atMs: Date.parse(at),
+})
