@@ -15,7 +15,7 @@ async function send(url: string, method: string, body?: unknown) {
   const headers = { 'content-type': 'application/json' }
   const content = body === undefined ? {} : { headers, body: JSON.stringify(body) }
   const response = await fetch(url, { method, ...content })
-  return { status: response.status, answer: (await response.json()) as { id: string; detail: string } }
+  return { status: response.status, answer: (await response.json()) as { id: string; position: string; detail: string } }
 }
 
 const register = async (url: string): Promise<void> => {
@@ -128,6 +128,9 @@ describe('a thread that crashes ends the program with 70 and a line', () => {
       const url = await program.ready
       await register(url)
       const { answer } = await send(`${url}/v1/default/executions`, 'POST', { workflow: 'later' })
+      // The projector, which is not waited for at the start, has its threads once it has shown the run.
+      const shown = `${url}/v1/default/executions/${answer.id}?minPosition=${answer.position}&wait=30s`
+      expect((await send(shown, 'GET')).status).toBe(200)
       writeFileSync(file, '')
       expect(await program.ended, program.stderr()).toEqual({ code: 70, signal: null })
       expect(said(program.stderr())).toEqual([`millrace: ${why}`])
