@@ -3,7 +3,7 @@ import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 
-const ROLES = ['api', 'engine', 'worker', 'projector'] as const
+const ROLES = ['api', 'engine', 'reactors', 'projector', 'worker'] as const
 
 /** A mistake in the settings: `message` names the setting, what is wrong and what would be right. Exit code 78. */
 export class ConfigError extends Error {
@@ -97,6 +97,7 @@ const settings = {
   heartbeatMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(50).default(500),
 } as const
 
+export type Role = (typeof ROLES)[number]
 type Name = keyof typeof settings
 export type Config = { [K in Name]: z.output<(typeof settings)[K]> }
 

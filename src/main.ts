@@ -50,7 +50,7 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   cache: 'the cache: memory: (memory:)',
   database: 'the read models: embedded:<folder> or postgres://… (embedded:<data>)',
   databaseWaitMs: 'how long a start waits for a PostgreSQL that is not there yet, milliseconds (30000)',
-  roles: 'what this process does: api,engine,worker,projector (all)',
+  roles: 'what this process does: api,engine,reactors,projector,worker (all)',
   queues: 'queues its worker serves, each with an optional limit: default,heavy=2 (default)',
   labels: 'what its worker has, for stages that ask for it with runsOn: gpu,linux (none)',
   handlers: 'modules with handlers of your own, separated by commas (none)',

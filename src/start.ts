@@ -13,12 +13,13 @@ import { createPool, isHealthy } from './adapters/read-models/pool.ts'
 import { createServer, type ServerOptions } from './api/server.ts'
 import { type App, createApp, type Ports } from './app.ts'
 import { newId } from './commands/new-id.ts'
-import { type Config, scriptEnvironment } from './config.ts'
+import { type Config, type Role, scriptEnvironment } from './config.ts'
 import type { Handler } from './ports/handler.ts'
 import type { Logger } from './ports/logger.ts'
 import { resetReadModels } from './projections/read-models.ts'
 import { startProjectorThread } from './projector-thread.ts'
 import { createQueries } from './queries/create-queries.ts'
+import { type Part, runSingleton } from './singleton.ts'
 import { createThreadedCheck } from './verifier-thread.ts'
 import { createHttpHandler } from './workers/handlers/http.ts'
 import { loadHandlers } from './workers/handlers/load.ts'
@@ -136,12 +137,14 @@ async function startRoles(
     reset: (names) => resetReadModels(pool, names),
   })
   const roles = new Set(config.roles)
-  if (roles.has('projector')) started.push(startProjectorThread({ config, databaseUrl }, failed))
-  if (roles.has('engine')) {
-    const reactors = app.startReactors()
-    started.push({ name: 'reactors', stop: () => reactors.stop() })
-    await reactors.ready
+  const id = newId()
+  const once = (role: Role, start: () => Part) => {
+    const part = runSingleton({ role, id, leases: ports.leases, clock: ports.clock, logger, start })
+    started.push({ name: role, stop: () => part.stop() })
+    return part.ready
   }
+  if (roles.has('projector')) await once('projector', () => startProjectorThread({ config, databaseUrl }, failed))
+  if (roles.has('reactors')) await once('reactors', () => app.startReactors())
   if (roles.has('worker')) await startWorker(app, config, directory, handlers, started, logger)
   const ready = readiness(ports, () => isHealthy(pool))
   const address = roles.has('api') ? await listen(app, config, logger, started, ready) : ''

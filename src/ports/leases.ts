@@ -2,8 +2,8 @@
 type HeldLease = { readonly key: string; readonly owner: string; readonly revoked: boolean }
 
 /**
- * Who may run an attempt right now, and which workers are there. Keys are `execution:stage:attempt` and `worker:id`; times are
- * monotonic milliseconds of the store.
+ * Who may run an attempt right now, which workers are there, and who has a role that one process has at a time. Keys are
+ * `execution:stage:attempt`, `worker:id` and `role:name`; times are monotonic milliseconds of the store.
  */
 export interface Leases {
   /** True when `owner` now holds the key for `ttlMs`; false when somebody else does, or it was revoked. */
@@ -29,3 +29,8 @@ export const leaseKey = (executionId: string, stage: string, attempt: number): s
 
 /** The lease that says of a worker that it is there. */
 export const workerLeaseKey = (workerId: string): string => `worker:${workerId}`
+
+/** The lease of whoever has a role that one process has at a time. */
+export const roleLeaseKey = (role: string): string => `role:${role}`
+
+export const isAttemptLease = (key: string): boolean => !/^(worker|role):/.test(key)

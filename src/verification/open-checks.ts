@@ -9,7 +9,7 @@ import { Rejected } from '../domain/rejected.ts'
 import { upcast } from '../domain/upcast.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { EventStore } from '../ports/event-store.ts'
-import { type Leases, leaseKey, workerLeaseKey } from '../ports/leases.ts'
+import { isAttemptLease, type Leases, leaseKey } from '../ports/leases.ts'
 import type { WorkQueue } from '../ports/work-queue.ts'
 import type { Allocator } from '../reactors/allocator.ts'
 import type { Dispatcher } from '../reactors/dispatcher.ts'
@@ -146,9 +146,7 @@ async function wouldChange(timer: Timer, live: Live): Promise<boolean> {
 /** A lease is of an attempt that has not ended, unless its holder was asked to stop and still may. */
 async function checkLeases({ attempts }: OpenWorkState, { leases }: Live): Promise<readonly Suspect[]> {
   const open = new Set(attempts.map(({ executionId, stage, attempt }) => leaseKey(executionId, stage, attempt)))
-  // What a worker holds says that it is there, which is for the watch over workers.
-  const isOfAttempt = (key: string) => !key.startsWith(workerLeaseKey(''))
-  const held = (await leases.held()).filter(({ key }) => isOfAttempt(key))
+  const held = (await leases.held()).filter(({ key }) => isAttemptLease(key))
   const orphans = held.filter(({ key, revoked }) => !revoked && !open.has(key))
   return orphans.map(({ key, owner }): Suspect => {
     const drift = { where: 'leases', key, what: `is held by ${owner}, but the attempt has ended` }

@@ -18,7 +18,7 @@ describe('settings', () => {
       port: 8080,
       host: '127.0.0.1',
       data: resolve('./data'),
-      roles: ['api', 'engine', 'worker', 'projector'],
+      roles: ['api', 'engine', 'reactors', 'projector', 'worker'],
       queues: [{ name: 'default' }],
       labels: [],
       handlers: [],

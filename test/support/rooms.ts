@@ -93,6 +93,7 @@ export const rooms: readonly Row[] = [
     'src/app.ts',
     ['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/verification/', 'src/workers/worker.ts'],
   ],
+  ['src/singleton.ts', ['src/ports/']],
   ['src/projector-thread.ts', ['src/', 'node:*', 'pino']],
   ['src/verifier-thread.ts', ['src/', 'node:*']],
   ['src/migrate.ts', ['src/', 'node:*', 'pino']],
