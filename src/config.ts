@@ -65,6 +65,7 @@ const url = (...schemes: string[]) =>
 
 const settings = {
   port: z.coerce.number({ error: 'must be a number from 0 to 65535' }).int().min(0).max(65_535).default(8080),
+  healthPort: z.coerce.number({ error: 'must be a number from 0 to 65535' }).int().min(0).max(65_535).optional(),
   host: z
     .string()
     .default('127.0.0.1')

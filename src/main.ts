@@ -42,6 +42,7 @@ const exitCodes: readonly (readonly [error: abstract new (...args: never[]) => E
 
 const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   port: 'port of the HTTP API; 0 picks a free one (8080)',
+  healthPort: 'port of /health and /metrics in a process without the API; 0 picks a free one (none)',
   host: 'address it listens on (127.0.0.1)',
   data: 'folder of everything that the embedded profile keeps (./data)',
   eventStore: 'the log: embedded:<folder> (embedded:<data>/log)',

@@ -10,7 +10,7 @@ import { awaitPostgres } from './adapters/read-models/await-postgres.ts'
 import { startEmbeddedPostgres } from './adapters/read-models/embedded-postgres.ts'
 import { migrate } from './adapters/read-models/migrate.ts'
 import { createPool, isHealthy } from './adapters/read-models/pool.ts'
-import { createServer, type ServerOptions } from './api/server.ts'
+import { createServer, createWatchingServer, type ServerOptions } from './api/server.ts'
 import { type App, createApp, type Ports } from './app.ts'
 import { newId } from './commands/new-id.ts'
 import { type Config, type Role, scriptEnvironment } from './config.ts'
@@ -86,7 +86,7 @@ export async function start(config: Config): Promise<void> {
   })
   try {
     const { address } = await Promise.race([starting, failure.promise])
-    const where = address === '' ? 'runs without an API' : `listens on ${address}`
+    const where = saidOf(config.roles, address)
     if (!ending.signal.aborted) console.log(`Millrace ${where} (data in ${config.data})`)
     await failure.promise
   } catch (error) {
@@ -95,6 +95,11 @@ export async function start(config: Config): Promise<void> {
     uninstall()
     throw error
   }
+}
+
+function saidOf(roles: readonly Role[], address: string): string {
+  if (roles.includes('api')) return `listens on ${address}`
+  return `runs ${roles.join(', ')}${address === '' ? '' : `, answers /health at ${address}`}`
 }
 
 /** Starts everything the settings ask for; whatever was started is stopped again when something cannot be. */
@@ -147,7 +152,11 @@ async function startRoles(
   if (roles.has('reactors')) await once('reactors', () => app.startReactors())
   if (roles.has('worker')) await startWorker(app, config, directory, handlers, started, logger)
   const ready = readiness(ports, () => isHealthy(pool))
-  const address = roles.has('api') ? await listen(app, config, logger, started, ready) : ''
+  const around = { host: config.host, logger, ready }
+  const listening = roles.has('api')
+    ? { name: 'api', server: createServer(app, around), port: config.port }
+    : { name: 'health', server: createWatchingServer(app, around), port: config.healthPort }
+  const address = await listen(listening, config.host, started)
   // Before the API, which waits for its answers to end.
   started.push({ name: 'verification', stop: async () => app.verification.stop() })
   return { app, ports, address }
@@ -213,14 +222,12 @@ async function startWorker(
 }
 
 async function listen(
-  app: App,
-  { host, port }: Config,
-  logger: Logger,
+  { name, server, port }: { name: string; server: ReturnType<typeof createServer>; port: number | undefined },
+  host: string,
   started: Stoppable[],
-  ready: ServerOptions['ready'],
 ): Promise<string> {
-  const server = await createServer(app, { host, logger, ready })
-  started.push({ name: 'api', stop: () => server.close() })
+  if (port === undefined) return ''
+  started.push({ name, stop: () => server.close() })
   try {
     return await server.listen({ host, port })
   } catch (error) {

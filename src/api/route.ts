@@ -46,9 +46,12 @@ export type Call<S extends Shape> = {
 
 type AnswerOf<S extends Shape> = z.input<S['answers'][keyof S['answers'] & number]> | Readable
 
+/** What a route has to know of whom it belongs to. */
+export type Around = Pick<App, 'clock'>
+
 export type Route = {
   readonly shape: Shape
-  handle(app: App, request: FastifyRequest, reply: FastifyReply): unknown
+  handle(around: Around, request: FastifyRequest, reply: FastifyReply): unknown
 }
 
 export function route<const S extends Shape>(
@@ -58,11 +61,11 @@ export function route<const S extends Shape>(
   const [status] = Object.keys(shape.answers).map(Number)
   return {
     shape,
-    handle(app, request, reply) {
+    handle(around, request, reply) {
       reply.code(status ?? 200)
       const { params, query, headers, body } = request as unknown as Call<S>
       const alternative = shape.alternative !== undefined && asksFor(request, shape.alternative)
-      return answer({ params, query, headers, body, caller: callerOf(app, request), alternative, reply })
+      return answer({ params, query, headers, body, caller: callerOf(around, request), alternative, reply })
     },
   }
 }
@@ -76,7 +79,7 @@ const traceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{
  * Until there is authentication everybody is the local user, or whom they say they are: whoever reaches the loopback address
  * is trusted. W3C: a trace context that is not valid is left out.
  */
-function callerOf({ clock }: App, { params, headers }: FastifyRequest): Caller {
+function callerOf({ clock }: Around, { params, headers }: FastifyRequest): Caller {
   const { 'millrace-actor': said = 'local', traceparent: trace } = headers
   const { namespace = '' } = (params ?? {}) as { namespace?: string }
   const traced = typeof trace === 'string' && traceparent.test(trace) ? { traceparent: trace } : {}
@@ -84,14 +87,14 @@ function callerOf({ clock }: App, { params, headers }: FastifyRequest): Caller {
 }
 
 /** The route as fastify takes it. */
-export function optionsOf(app: App, method: string, url: string, { shape, handle }: Route): RouteOptions {
+export function optionsOf(around: Around, method: string, url: string, { shape, handle }: Route): RouteOptions {
   return {
     method,
     url,
     schema: schemaOf(shape),
     ...(shape.unlimited ? { config: { rateLimit: false } } : {}),
     ...(shape.body ? { preValidation: shape.bodyOptional ? emptyBody : requireBody } : {}),
-    handler: (request, reply) => handle(app, request, reply),
+    handler: (request, reply) => handle(around, request, reply),
   }
 }
 

@@ -1,26 +1,32 @@
-// Every route of the API.
-import type { Registry } from 'prom-client'
+// Every route of the API, and those of a process without one.
 import type { App } from '../app.ts'
 import type { Route } from './route.ts'
 import { adviceRoutes } from './routes/advice.ts'
 import { executionRoutes } from './routes/executions.ts'
 import { failureRoutes } from './routes/failures.ts'
-import { operationRoutes, type Readiness } from './routes/operations.ts'
+import { operationRoutes } from './routes/operations.ts'
 import { poolRoutes } from './routes/pools.ts'
 import { scheduleRoutes } from './routes/schedules.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { timeTravelRoutes } from './routes/time-travel.ts'
 import { verificationRoutes } from './routes/verification.ts'
+import { type Watched, watchingRoutes } from './routes/watching.ts'
 import { whatIfRoutes } from './routes/what-if.ts'
 import { workerRoutes } from './routes/workers.ts'
 import { workflowRoutes } from './routes/workflows.ts'
 
 export type RouteTable = readonly (readonly [method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, route: Route])[]
 
-export function routeTable(
-  app: App,
-  options: { ready: () => Promise<Readiness>; registry: Registry; describe: () => object },
-): RouteTable {
+export function watchingTable(watched: Watched): RouteTable {
+  const { live, ready, metrics } = watchingRoutes(watched)
+  return [
+    ['GET', '/health/live', live],
+    ['GET', '/health/ready', ready],
+    ['GET', '/metrics', metrics],
+  ]
+}
+
+export function routeTable(app: App, watched: Watched, describe: () => object): RouteTable {
   const workflows = workflowRoutes(app)
   const advice = adviceRoutes(app)
   const executions = executionRoutes(app)
@@ -31,7 +37,7 @@ export function routeTable(
   const failures = failureRoutes(app)
   const pools = poolRoutes(app)
   const workers = workerRoutes(app)
-  const operations = operationRoutes(app, options)
+  const operations = operationRoutes(app, describe)
   const verification = verificationRoutes(app)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
@@ -87,9 +93,7 @@ export function routeTable(
 
     ['GET', '/v1/admin/projections', operations.projections],
     ['POST', '/v1/admin/verify', verification.verify],
-    ['GET', '/health/live', operations.live],
-    ['GET', '/health/ready', operations.ready],
-    ['GET', '/metrics', operations.metrics],
+    ...watchingTable(watched),
     ['GET', '/openapi.json', operations.openapi],
     ['GET', '/schemas/workflow.json', operations.workflowSchema],
   ]

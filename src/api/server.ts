@@ -13,9 +13,9 @@ import { describeRoutes, withSlash } from './documentation.ts'
 import { guardRequests } from './gate.ts'
 import { defaultRegistry, measureQueues, measureRequests } from './metrics.ts'
 import { answerTo, RequestProblem, sendProblem } from './problems.ts'
-import { optionsOf } from './route.ts'
-import type { Readiness } from './routes/operations.ts'
-import { routeTable } from './routes.ts'
+import { type Around, optionsOf } from './route.ts'
+import type { Readiness } from './routes/watching.ts'
+import { type RouteTable, routeTable, watchingTable } from './routes.ts'
 import { answerBrokenRequest } from './sockets.ts'
 import { createUnknownRoute } from './unknown-routes.ts'
 import { validateWithZod } from './validation.ts'
@@ -67,8 +67,26 @@ const defaultLimits: Limits = {
 const MAX_PARAM_LENGTH = 128
 
 export function createServer(app: App, options: ServerOptions): FastifyInstance {
-  const limits = { ...defaultLimits, ...options.limits }
   const registry = options.registry ?? defaultRegistry()
+  measureQueues(app.queues, () => app.clock.now(), registry)
+  const watched = { ready: options.ready, registry }
+  const table = (server: FastifyInstance) => routeTable(app, watched, () => server.swagger())
+  return build(app, options, registry, { table, prepare: describeRoutes })
+}
+
+/** What a process without the API answers: that it is there, whether it can work, and its metrics. */
+export function createWatchingServer(around: Around, options: ServerOptions): FastifyInstance {
+  const registry = options.registry ?? defaultRegistry()
+  return build(around, options, registry, { table: () => watchingTable({ ready: options.ready, registry }) })
+}
+
+function build(
+  around: Around,
+  options: ServerOptions,
+  registry: Registry,
+  routes: { table(server: FastifyInstance): RouteTable; prepare?(server: FastifyInstance): void },
+): FastifyInstance {
+  const limits = { ...defaultLimits, ...options.limits }
   const server = fastify({
     bodyLimit: limits.bodyBytes,
     requestTimeout: limits.requestMs,
@@ -99,14 +117,12 @@ export function createServer(app: App, options: ServerOptions): FastifyInstance 
   guardRequests(server, options.host)
   endConnections(server, limits.closeMs)
   measureRequests(server, registry)
-  measureQueues(app.queues, () => app.clock.now(), registry)
   readBodies(server)
   const unknownRoute = createUnknownRoute(server)
   protect(server, limits)
-  describeRoutes(server)
+  routes.prepare?.(server)
   server.register((inner, _options, done) => {
-    const table = routeTable(app, { ready: options.ready, registry, describe: () => inner.swagger() })
-    for (const [method, path, route] of table) inner.route(optionsOf(app, method, path, route))
+    for (const [method, path, route] of routes.table(inner)) inner.route(optionsOf(around, method, path, route))
     inner.setNotFoundHandler({ preHandler: inner.rateLimit() }, unknownRoute)
     done()
   })
