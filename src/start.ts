@@ -6,10 +6,12 @@ import { pino } from 'pino'
 import packageFile from '../package.json' with { type: 'json' }
 import { type Connected, connect } from './adapters/connect.ts'
 import { type DataDirectory, takeDataDirectory } from './adapters/data-directory.ts'
+import { measureLeases, measureStore } from './adapters/measured.ts'
 import { awaitPostgres } from './adapters/read-models/await-postgres.ts'
 import { startEmbeddedPostgres } from './adapters/read-models/embedded-postgres.ts'
 import { migrate } from './adapters/read-models/migrate.ts'
 import { createPool, isHealthy } from './adapters/read-models/pool.ts'
+import { defaultRegistry } from './api/metrics.ts'
 import { createServer, createWatchingServer, type ServerOptions } from './api/server.ts'
 import { type App, createApp, type Ports } from './app.ts'
 import { newId } from './commands/new-id.ts'
@@ -129,8 +131,11 @@ async function startRoles(
   const reaped = await reapLeftovers(directory.instance)
   if (reaped > 0) logger.warn({ processes: reaped }, 'ended what an earlier process had left running')
 
+  const registry = defaultRegistry()
   const { ports, databaseUrl } = await openStores(config, logger, started, signal)
   void ports.failed.then(failed)
+  measureStore(ports.store, registry)
+  measureLeases(ports.leases, registry)
   const pool = createPool(databaseUrl, { logger })
   started.push({ name: 'read models', stop: () => pool.end() })
   const queries = createQueries({ url: databaseUrl, pool, head: () => ports.store.head() })
@@ -152,7 +157,7 @@ async function startRoles(
   if (roles.has('reactors')) await once('reactors', () => app.startReactors())
   if (roles.has('worker')) await startWorker(app, config, directory, handlers, started, logger)
   const ready = readiness(ports, () => isHealthy(pool))
-  const around = { host: config.host, logger, ready }
+  const around = { host: config.host, logger, ready, registry }
   const listening = roles.has('api')
     ? { name: 'api', server: createServer(app, around), port: config.port }
     : { name: 'health', server: createWatchingServer(app, around), port: config.healthPort }

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { RouteStats } from '../ports/work-queue.ts'
+import type { ProjectionView } from '../queries/queries.ts'
 
 /** Of its own where the caller has none, with what prom-client knows about the process. */
 export function defaultRegistry(): Registry {
@@ -53,4 +54,26 @@ export function measureQueues(
   measure('gauge', 'consumers', 'Workers that would take it.', ({ consumers }) => consumers)
   measure('counter', 'published_total', 'Work that came.', ({ published }) => published)
   measure('counter', 'taken_total', 'Work that was taken.', ({ taken }) => taken)
+}
+
+/** How far each read model is behind the log, at the time of the scrape; nothing while PostgreSQL is out of reach. */
+export function measureProjections(projections: () => Promise<readonly ProjectionView[]>, registry: Registry): void {
+  const measure = (name: string, help: string, read: (view: ProjectionView) => number): void => {
+    const metric = new Gauge({
+      ...{ name: `millrace_projection_${name}`, help, labelNames: ['projection'], registers: [registry] },
+      async collect() {
+        metric.reset()
+        for (const view of await projections().catch(() => [])) metric.labels(view.name).set(read(view))
+      },
+    })
+  }
+  measure('lag_events', 'Events that the read model has not taken.', ({ lagEvents }) => lagEvents)
+  measure(
+    'lag_seconds',
+    'Age of the newest event that it has taken, while there are newer ones.',
+    (view) => view.lagSeconds,
+  )
+  measure('failed', '1 where it has stopped before an event that it cannot take.', ({ status }) =>
+    status === 'failed' ? 1 : 0,
+  )
 }

@@ -11,7 +11,7 @@ import { readBodies } from './bodies.ts'
 import { endConnections } from './closing.ts'
 import { describeRoutes, withSlash } from './documentation.ts'
 import { guardRequests } from './gate.ts'
-import { defaultRegistry, measureQueues, measureRequests } from './metrics.ts'
+import { defaultRegistry, measureProjections, measureQueues, measureRequests } from './metrics.ts'
 import { answerTo, RequestProblem, sendProblem } from './problems.ts'
 import { type Around, optionsOf } from './route.ts'
 import type { Readiness } from './routes/watching.ts'
@@ -69,6 +69,7 @@ const MAX_PARAM_LENGTH = 128
 export function createServer(app: App, options: ServerOptions): FastifyInstance {
   const registry = options.registry ?? defaultRegistry()
   measureQueues(app.queues, () => app.clock.now(), registry)
+  measureProjections(app.queries.projections, registry)
   const watched = { ready: options.ready, registry }
   const table = (server: FastifyInstance) => routeTable(app, watched, () => server.swagger())
   return build(app, options, registry, { table, prepare: describeRoutes })

