@@ -15,7 +15,10 @@ async function send(url: string, method: string, body?: unknown) {
   const headers = { 'content-type': 'application/json' }
   const content = body === undefined ? {} : { headers, body: JSON.stringify(body) }
   const response = await fetch(url, { method, ...content })
-  return { status: response.status, answer: (await response.json()) as { id: string; position: string; detail: string } }
+  return {
+    status: response.status,
+    answer: (await response.json()) as { id: string; position: string; detail: string },
+  }
 }
 
 const register = async (url: string): Promise<void> => {
