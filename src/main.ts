@@ -58,6 +58,7 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   concurrency: 'how many attempts its worker runs at once (16)',
   allowOutbound: 'private hosts or CIDRs that http stages may reach, separated by commas (none)',
   keepWorkHours: 'how long the working directory of a run is kept after its end, hours (24)',
+  traces: 'collector of traces, OTLP over HTTP: http://127.0.0.1:4318/v1/traces (none)',
   logLevel: 'trace, debug, info, warn, error, fatal or silent (info)',
   leaseMs: 'how long an attempt is its worker’s without a heartbeat, milliseconds (30000)',
   heartbeatMs: 'time between heartbeats, milliseconds (500)',

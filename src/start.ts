@@ -11,6 +11,8 @@ import { awaitPostgres } from './adapters/read-models/await-postgres.ts'
 import { startEmbeddedPostgres } from './adapters/read-models/embedded-postgres.ts'
 import { migrate } from './adapters/read-models/migrate.ts'
 import { createPool, isHealthy } from './adapters/read-models/pool.ts'
+import { createOpenTelemetry } from './adapters/tracing/opentelemetry.ts'
+import { traceQueue, traceStore } from './adapters/tracing/traced.ts'
 import { defaultRegistry } from './api/metrics.ts'
 import { createServer, createWatchingServer, type ServerOptions } from './api/server.ts'
 import { type App, createApp, type Ports } from './app.ts'
@@ -18,6 +20,7 @@ import { newId } from './commands/new-id.ts'
 import { type Config, type Role, scriptEnvironment } from './config.ts'
 import type { Handler } from './ports/handler.ts'
 import type { Logger } from './ports/logger.ts'
+import type { Tracing } from './ports/tracing.ts'
 import { resetReadModels } from './projections/read-models.ts'
 import { startProjectorThread } from './projector-thread.ts'
 import { createQueries } from './queries/create-queries.ts'
@@ -136,6 +139,7 @@ async function startRoles(
   void ports.failed.then(failed)
   measureStore(ports.store, registry)
   measureLeases(ports.leases, registry)
+  const tracing = config.traces === undefined ? undefined : startTracing(config.traces, config.roles, ports, started)
   const pool = createPool(databaseUrl, { logger })
   started.push({ name: 'read models', stop: () => pool.end() })
   const queries = createQueries({ url: databaseUrl, pool, head: () => ports.store.head() })
@@ -157,7 +161,7 @@ async function startRoles(
   if (roles.has('reactors')) await once('reactors', () => app.startReactors())
   if (roles.has('worker')) await startWorker(app, config, directory, handlers, started, logger)
   const ready = readiness(ports, () => isHealthy(pool))
-  const around = { host: config.host, logger, ready, registry }
+  const around = { host: config.host, logger, ready, registry, ...(tracing ? { tracing } : {}) }
   const listening = roles.has('api')
     ? { name: 'api', server: createServer(app, around), port: config.port }
     : { name: 'health', server: createWatchingServer(app, around), port: config.healthPort }
@@ -165,6 +169,15 @@ async function startRoles(
   // Before the API, which waits for its answers to end.
   started.push({ name: 'verification', stop: async () => app.verification.stop() })
   return { app, ports, address }
+}
+
+function startTracing(url: string, roles: readonly Role[], ports: Ports, started: Stoppable[]): Tracing {
+  const about = { 'service.version': packageFile.version, 'host.name': hostname(), 'millrace.roles': roles.join(',') }
+  const tracing = createOpenTelemetry(url, about)
+  started.push({ name: 'traces', stop: () => tracing.close() })
+  traceStore(ports.store, tracing)
+  traceQueue(ports.queue, tracing)
+  return tracing
 }
 
 /** Opens the log and the database at once. Both are waited for also where one fails: the other must be stopped then. */

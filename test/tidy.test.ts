@@ -68,6 +68,7 @@ const rules: readonly Rule[] = [
     ].map((code) => at('src/reactors/dispatcher.ts', `${code}\n`)),
     except: {
       'src/adapters/measured.ts': 'it looks at the clock, and hands on what it was given',
+      'src/adapters/tracing/traced.ts': 'it hands on what it was given, within a span',
       'src/commands/handle.ts': 'the one that does',
       'src/reactors/snapshot.ts': 'snapshots are no aggregate: they are decided on nothing and may be lost',
     },

