@@ -25,7 +25,8 @@ export type Dispatcher = Reactor & {
 export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; leases: Leases }): Dispatcher {
   const { store, queue, leases } = ports
   let open = new Map<string, Map<string, OpenAttempt>>()
-  let work: Work[] = []
+  /** To be published, by run and stage; what has ended before that is not. */
+  const unsent = new Map<string, Work>()
   let revoked: string[] = []
   let withdrawn: string[] = []
   let filled = queue.durable
@@ -36,10 +37,10 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
       case 'StageScheduled':
         if (!isForWorkers(event.data)) return
         stagesOf(id).set(event.data.stage, { attempt: event.data.attempt, revision: event.revision })
-        work.push(...workFor(event))
+        for (const work of workFor(event)) unsent.set(`${id}:${work.stage}`, work)
         return
       case 'StageFailed':
-        open.get(id)?.delete(event.data.stage)
+        end(id, event.data.stage)
         for (const stage of event.data.stops ?? []) revokeAttempt(id, stage)
         return
       case 'StageAbandoned':
@@ -49,13 +50,13 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
       case 'StageSkipped':
         revokeAttempt(id, event.data.stage)
         withdrawAttempt(id, event.data.stage)
-        open.get(id)?.delete(event.data.stage)
+        end(id, event.data.stage)
         return
       case 'StagesGenerated':
-        open.get(id)?.delete(event.data.parent)
+        end(id, event.data.parent)
         return
       case 'StageCompleted':
-        open.get(id)?.delete(event.data.stage)
+        end(id, event.data.stage)
         return
       case 'ExecutionCancellationRequested':
         stop(id)
@@ -63,6 +64,7 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
       case 'ExecutionCompleted':
       case 'ExecutionFailed':
       case 'ExecutionCancelled':
+        for (const stage of open.get(id)?.keys() ?? []) end(id, stage)
         open.delete(id)
         return
       default:
@@ -76,6 +78,11 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     const stages = new Map<string, OpenAttempt>()
     open.set(id, stages)
     return stages
+  }
+
+  function end(id: string, stage: string): void {
+    open.get(id)?.delete(stage)
+    unsent.delete(`${id}:${stage}`)
   }
 
   function stop(id: string): void {
@@ -95,17 +102,22 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
 
   async function act(caughtUp: boolean): Promise<void> {
     // While catching up nothing goes out to an empty queue: most of it is long done, and the rest is read again below.
-    if (!filled && !caughtUp) work = []
+    if (!filled && !caughtUp) unsent.clear()
     if (!filled && caughtUp) {
-      work = await openWork()
+      await publish(await openWork())
+      unsent.clear()
       filled = true
     }
-    if (work.length > 0) await queue.publish(work)
-    work = []
+    await publish([...unsent.values()])
+    unsent.clear()
     for (const key of revoked) await leases.revoke(key)
     revoked = []
     if (withdrawn.length > 0) await queue.withdraw(withdrawn)
     withdrawn = []
+  }
+
+  const publish = async (work: readonly Work[]): Promise<void> => {
+    if (work.length > 0) await queue.publish(work)
   }
 
   /** The work of every open attempt, read again from the log. */

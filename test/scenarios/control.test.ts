@@ -22,13 +22,14 @@ function alive(pid: number): boolean {
 }
 
 test('a run that is cancelled ends its scripts, and leaves no process', async () => {
-  const script = `sleep 300 & echo "$!" > child; echo "$$" > pid; trap 'echo said > last' TERM; wait`
+  const script = `trap 'echo said > last' TERM; sleep 300 & echo "$!" > child; echo "$$" > pid; wait`
   const run = await scenario.run({
     name: 'cancelled',
     stages: { spin: { uses: 'shell', with: { run: script, grace: '1s' } }, after: { uses: 'echo', needs: ['spin'] } },
   })
   const read = (file: string) => readFile(join(scenario.workDir, run.id, file), 'utf8')
-  const pids = await vi.waitFor(async () => [await read('child'), await read('pid')].map(Number), { timeout: 10_000 })
+  const whole = async (file: string) => Number(/^(\d+)\n$/.exec(await read(file))![1])
+  const pids = await vi.waitFor(async () => [await whole('child'), await whole('pid')], { timeout: 10_000 })
   expect(pids.map(alive)).toEqual([true, true])
 
   const answer = await run.post('cancel', { reason: 'enough' })

@@ -109,13 +109,7 @@ export const mutants: readonly Mutant[] = [
     "await leases.release(key, id).catch((err) => logger.warn({ worker: id, err }, 'a lease cannot be released now'))",
     '',
   ),
-  one(
-    'forget-to-fill-the-queue',
-    [8],
-    'src/reactors/dispatcher.ts',
-    '      work = await openWork()\n',
-    '      work = []\n',
-  ),
+  one('forget-to-fill-the-queue', [8], 'src/reactors/dispatcher.ts', '      await publish(await openWork())\n', ''),
   one(
     'take-a-conflict-for-success',
     [4, 8, 32],
