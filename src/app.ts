@@ -7,6 +7,7 @@ import { createDefinePool } from './commands/define-pool.ts'
 import { createHandle } from './commands/handle.ts'
 import { createScheduleCommands } from './commands/manage-schedules.ts'
 import { createWorkflowCommands } from './commands/register-workflow.ts'
+import { createReportIntake } from './commands/report-intake.ts'
 import { createRestoreExecution } from './commands/restore-execution.ts'
 import { createScheduledRuns } from './commands/scheduled-runs.ts'
 import { createStartExecution } from './commands/start-execution.ts'
@@ -92,6 +93,8 @@ export function createApp(
     stageLogs: logs,
     /** What takes the reports of workers, also of those in other processes. */
     reports,
+    /** Takes a report that a worker has sent without waiting for the answer. */
+    takeReport: createReportIntake({ reports, leases, logger }),
     /** How things stand with the work that waits. */
     queues: () => queue.stats(),
     verification: createVerification({

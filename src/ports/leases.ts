@@ -1,6 +1,13 @@
 /** `revoked`: its holder was asked to stop. */
 type HeldLease = { readonly key: string; readonly owner: string; readonly revoked: boolean }
 
+/** `revoked` must stop because it was asked to, `lost` because it is not the owner's any more; the rest is held, and `confirmed` where it was. */
+type Renewed = {
+  readonly revoked: readonly string[]
+  readonly lost: readonly string[]
+  readonly confirmed: readonly string[]
+}
+
 /**
  * Who may run an attempt right now, which workers are there, and who has a role that one process has at a time. Keys are
  * `execution:stage:attempt`, `worker:id` and `role:name`; times are monotonic milliseconds of the store.
@@ -8,13 +15,11 @@ type HeldLease = { readonly key: string; readonly owner: string; readonly revoke
 export interface Leases {
   /** True when `owner` now holds the key for `ttlMs`; false when somebody else does, or it was revoked. */
   claim(key: string, owner: string, ttlMs: number): Promise<boolean>
-  /** Prolongs what `owner` holds. Of the rest, `revoked` must stop because it was asked to, `lost` because it is not the owner's any more. */
-  renew(
-    owner: string,
-    keys: readonly string[],
-    ttlMs: number,
-  ): Promise<{ readonly revoked: readonly string[]; readonly lost: readonly string[] }>
+  /** Prolongs what `owner` holds, and says what became of it. */
+  renew(owner: string, keys: readonly string[], ttlMs: number): Promise<Renewed>
   release(key: string, owner: string): Promise<void>
+  /** Tells the owner that what it does was taken note of; it learns so from its next `renew`. Where somebody else holds the key, or nobody, nothing happens. */
+  confirm(key: string, owner: string): Promise<void>
   /** Asks the holder of a key to stop; it learns so from its next `renew`. Without a holder nothing happens. */
   revoke(key: string): Promise<void>
   /** Those of `keys` that nobody holds. Rejects while the store is unreachable: leases then wait and never expire. */

@@ -15,7 +15,8 @@ export type WorkerReport =
 export interface StageReports {
   /**
    * Resolves `accepted` when what follows from the report is durable, also when the log said so already; `refused`
-   * when the attempt is no more the current one or the run has ended: the worker must then stop it.
+   * when the attempt is no more the current one or the run has ended: the worker must then stop it. `sent`: the report is durable
+   * and will be taken; a refusal then comes as the end of the lease, which the worker keeps until its outcome was taken.
    */
-  report(work: Work, report: WorkerReport): Promise<'accepted' | 'refused'>
+  report(work: Work, report: WorkerReport): Promise<'accepted' | 'refused' | 'sent'>
 }

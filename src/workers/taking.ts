@@ -3,8 +3,11 @@ import type { Work } from '../domain/execution/work.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
 
-/** The lease was `lost` after the log had taken the start; or before, so that for everybody else the attempt is `unbegun`. */
-export type End = 'over' | 'lost' | 'unbegun'
+/**
+ * `sent`: the outcome is on its way to the log. The lease was `lost` after the log had taken the start; or before, so that for
+ * everybody else the attempt is `unbegun`.
+ */
+export type End = 'over' | 'sent' | 'lost' | 'unbegun'
 
 /** `sinceMs` is when the last message about it came, on the monotonic clock. */
 type Taken = { sinceMs: number; readonly done: Promise<void> }
@@ -18,9 +21,11 @@ export function createTaking(options: {
   readonly heartbeatMs: number
   readonly logger: { warn(fields: object, message: string): void }
   isDraining(): boolean
+  /** Whether the outcome is on its way: the lease is kept for that, and would let the worker make the attempt again. */
+  isSent(key: string): boolean
   attempt(key: string, work: Work): Promise<End>
 }): (work: Work) => Promise<void> {
-  const { id, leases, clock, leaseMs, heartbeatMs, logger, isDraining, attempt } = options
+  const { id, leases, clock, leaseMs, heartbeatMs, logger, isDraining, isSent, attempt } = options
   /** To be run, or waiting for the lease. */
   const taken = new Map<string, Taken>()
   /** What this worker had begun when it lost the lease. */
@@ -28,7 +33,7 @@ export function createTaking(options: {
 
   async function work(key: string, one: Work, mine: Taken): Promise<void> {
     // The log would take its start for a repeat and let this worker do it again; that it is lost shows by its lease.
-    if (lost.has(key)) return
+    if (lost.has(key) || isSent(key)) return
     let end: End = 'unbegun'
     while (end === 'unbegun' && (await claim(key, mine))) end = await attempt(key, one)
     if (end === 'lost') lost.add(key)

@@ -24,13 +24,13 @@ export function leasesContract(name: string, open: () => Promise<OpenedLeases>):
     it('lets a claim go after its time, unless it is renewed', async () => {
       await leases.claim('k', 'a', 1_000)
       await pass(600)
-      expect(await leases.renew('a', ['k'], 1_000)).toEqual({ revoked: [], lost: [] })
+      expect(await leases.renew('a', ['k'], 1_000)).toEqual({ revoked: [], lost: [], confirmed: [] })
       await pass(600)
       expect(await leases.claim('k', 'b', 1_000)).toBe(false)
       await pass(600)
       expect(await leases.unheld(['k'])).toEqual(['k'])
       expect(await leases.claim('k', 'b', 1_000)).toBe(true)
-      expect(await leases.renew('a', ['k'], 1_000)).toEqual({ revoked: [], lost: ['k'] })
+      expect(await leases.renew('a', ['k'], 1_000)).toEqual({ revoked: [], lost: ['k'], confirmed: [] })
     })
 
     it('tells what is held, by whom, and what was asked to stop', async () => {
@@ -47,6 +47,20 @@ export function leasesContract(name: string, open: () => Promise<OpenedLeases>):
       expect(await leases.held()).toEqual([{ key: 'b', owner: 'two', revoked: true }])
     })
 
+    it('says what was confirmed to its owner, to nobody else, and no more once it is claimed again', async () => {
+      for (const key of ['a', 'b', 'c']) await leases.claim(key, 'one', 1_000)
+      await leases.confirm('a', 'one')
+      await leases.confirm('b', 'two')
+      await leases.confirm('nobody', 'one')
+      const renewed = await leases.renew('one', ['a', 'b', 'c', 'nobody'], 1_000)
+      expect(renewed).toEqual({ revoked: [], lost: ['nobody'], confirmed: ['a'] })
+      await leases.revoke('a')
+      expect(await leases.renew('one', ['a'], 1_000)).toEqual({ revoked: ['a'], lost: [], confirmed: ['a'] })
+      await leases.release('a', 'one')
+      await leases.claim('a', 'two', 1_000)
+      expect(await leases.renew('two', ['a'], 1_000)).toEqual({ revoked: [], lost: [], confirmed: [] })
+    })
+
     it('is let go by its owner alone', async () => {
       await leases.claim('k', 'a', 1_000)
       await leases.release('k', 'b')
@@ -60,7 +74,7 @@ export function leasesContract(name: string, open: () => Promise<OpenedLeases>):
       await leases.revoke('k')
       expect(await leases.claim('k', 'a', 1_000)).toBe(false)
       await pass(600)
-      expect(await leases.renew('a', ['k'], 1_000)).toEqual({ revoked: ['k'], lost: [] })
+      expect(await leases.renew('a', ['k'], 1_000)).toEqual({ revoked: ['k'], lost: [], confirmed: [] })
       await pass(600)
       expect(await leases.claim('k', 'b', 1_000)).toBe(false)
       expect(await leases.unheld(['k'])).toEqual([])

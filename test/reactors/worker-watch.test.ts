@@ -69,7 +69,7 @@ describe('the watch over workers', () => {
     lose = async () => void (await leases.claim(key, 'a', 30_000))
     const reactor = watch(['a', registeredWorker()])
     await reactor.act(true)
-    expect(await leases.renew('a', [key], 30_000)).toEqual({ revoked: [key], lost: [] })
+    expect(await leases.renew('a', [key], 30_000)).toEqual({ revoked: [key], lost: [], confirmed: [] })
     reactor.stop()
   })
 

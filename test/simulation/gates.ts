@@ -125,6 +125,7 @@ export function leasesThrough(network: Network, owner: Owner, leases: Leases): L
     claim: (...given) => reach(() => leases.claim(...given)),
     renew: (...given) => reach(() => leases.renew(...given)),
     release: (...given) => reach(() => leases.release(...given)),
+    confirm: (...given) => reach(() => leases.confirm(...given)),
     revoke: (...given) => reach(() => leases.revoke(...given)),
     unheld: (...given) => reach(() => leases.unheld(...given)),
     held: () => reach(() => leases.held()),

@@ -107,7 +107,14 @@ export const mutants: readonly Mutant[] = [
     [18],
     'src/workers/worker.ts',
     "await leases.release(key, id).catch((err) => logger.warn({ worker: id, err }, 'a lease cannot be released now'))",
-    '',
+    'void 0',
+  ),
+  one(
+    'begin-before-the-start-is-confirmed',
+    [13, 14],
+    'src/workers/attempt.ts',
+    "if (answer !== 'sent' || said.type !== 'StartStage') return answer",
+    'if (said.worker) return answer',
   ),
   one('forget-to-fill-the-queue', [8], 'src/reactors/dispatcher.ts', '      await publish(await openWork())\n', ''),
   one(

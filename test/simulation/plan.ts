@@ -55,6 +55,8 @@ export type Plan = {
   readonly profile: Profile
   readonly engines: number
   readonly workers: number
+  /** Workers send their reports, and do not wait for the answer. */
+  readonly sends?: boolean
   readonly latencyMs: number
   readonly snapshotEvery: number
   /** After this nothing goes wrong any more. */
@@ -97,6 +99,8 @@ export function planOf(seed: number, profile?: Profile): Plan {
     profile: chosen,
     engines: isEmbedded ? 1 : 1 + chance.below(2),
     workers: isEmbedded ? 0 : 1 + chance.below(3),
+    // By the seed itself, so that what else is drawn from it stays what it was.
+    ...(!isEmbedded && seed % 2 === 1 ? { sends: true } : {}),
     latencyMs: chance.pick([0, 2, 20, 200]),
     // A snapshot is an event, too: were they more than the events between them, they would be all that there is.
     snapshotEvery: chance.pick(isEmbedded ? [20, 50, 200] : [40, 100, 400]),

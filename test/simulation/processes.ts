@@ -14,6 +14,7 @@ import { clockOf, gate, latencyOf, leasesThrough, type Network, queueThrough, st
 import type { MemoryLog } from './memory-log.ts'
 import type { Observer } from './observer.ts'
 import type { Plan } from './plan.ts'
+import type { ReportTopic } from './report-topic.ts'
 import type { Owner } from './scheduler.ts'
 import { handlersOf, type Ledger } from './scripts.ts'
 
@@ -24,7 +25,7 @@ export type Surroundings = {
   readonly plan: Plan
   readonly network: Network
   readonly log: MemoryLog
-  readonly shared: { readonly broker: Broker; leases: Leases } | undefined
+  readonly shared: { readonly broker: Broker; readonly reports: ReportTopic; leases: Leases } | undefined
   readonly observer: Observer
   readonly ledger: Ledger
   readonly wall: { aheadMs: number }
@@ -84,7 +85,9 @@ export function startProcess(
     }
     if (roles.includes('worker')) {
       const handlers = handlersOf({ network, owner, worker: name, ledger, seed: plan.seed })
-      const elsewhere = roles.includes('engine') ? {} : { reports: reportsOver(network, owner, peers) }
+      const over =
+        plan.sends && around.shared ? around.shared.reports.connect(owner) : reportsOver(network, owner, peers)
+      const elsewhere = roles.includes('engine') ? {} : { reports: over }
       worker = app.startWorker({
         id: name,
         handlers,
@@ -123,7 +126,7 @@ export function startProcess(
 }
 
 function portsOf(around: Surroundings, owner: Owner): Ports {
-  const { network, log, shared, observer, wall } = around
+  const { network, plan, log, shared, observer, wall } = around
   const clock = clockOf(network, owner, wall)
   const own = shared ? undefined : createMemoryLeases(clock)
   const queue = shared?.broker.connect(owner) ?? createMemoryQueue(clock)
@@ -132,6 +135,7 @@ function portsOf(around: Surroundings, owner: Owner): Ports {
     claim: (...given) => (own ?? shared!.leases).claim(...given),
     renew: (...given) => (own ?? shared!.leases).renew(...given),
     release: (...given) => (own ?? shared!.leases).release(...given),
+    confirm: (...given) => (own ?? shared!.leases).confirm(...given),
     revoke: (...given) => (own ?? shared!.leases).revoke(...given),
     unheld: (...given) => (own ?? shared!.leases).unheld(...given),
     held: () => (own ?? shared!.leases).held(),
@@ -146,7 +150,9 @@ function portsOf(around: Surroundings, owner: Owner): Ports {
       published: observer.handsOut,
       done({ executionId, stage, attempt }) {
         const key = leaseKey(executionId, stage, attempt)
-        if (claimed.has(key)) observer.accuse(`invariant 18: ${owner.name} is done with ${key} and keeps its lease`)
+        // What was sent keeps its lease until it is taken.
+        if (claimed.has(key) && !plan.sends)
+          observer.accuse(`invariant 18: ${owner.name} is done with ${key} and keeps its lease`)
       },
     }),
     leases: {
@@ -186,7 +192,7 @@ function reportsOver(network: Network, owner: Owner, peers: () => readonly Proce
       await gate(network, owner)
       const engines = peers().filter(({ up, roles }) => up && roles.includes('engine'))
       const sent = JSON.stringify({ work, report })
-      const deliver = (): Promise<'accepted' | 'refused'> =>
+      const deliver = (): ReturnType<StageReports['report']> =>
         new Promise((resolve, reject) => {
           if (engines.length === 0 || faults.befalls('report-lost')) return
           const engine = chance.pick(engines)

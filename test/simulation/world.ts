@@ -19,6 +19,7 @@ import { createObserver } from './observer.ts'
 import { answerEverything } from './people.ts'
 import type { MishapPlan, Plan } from './plan.ts'
 import { type Process, type Role, type Surroundings, startProcess } from './processes.ts'
+import { createReportTopic } from './report-topic.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Effect, Ledger } from './scripts.ts'
 import { definitionOf, workflowName } from './workflows.ts'
@@ -46,11 +47,12 @@ type Slot = { readonly name: string; readonly roles: readonly Role[]; process: P
 
 /** Runs the plan to its end. */
 export async function runWorld(plan: Plan): Promise<World> {
-  const around = surround(plan)
+  const slots: Slot[] = []
+  const around = surround(plan, () => peersOf(slots))
   const { network, observer } = around
   const { scheduler, faults } = network
   await register(around)
-  const slots = slotsOf(around)
+  fill(slots, around)
   const processes = () => slots.map(({ process }) => process)
   const clients = createClients(around, processes)
   for (const mishap of plan.mishaps) scheduler.schedule(undefined, mishap.atMs, () => befall(around, slots, mishap))
@@ -81,7 +83,7 @@ async function pass({ network: { scheduler } }: Surroundings, ms: number): Promi
   await scheduler.run(() => scheduler.nowMs >= untilMs || scheduler.steps > MOST_STEPS)
 }
 
-function surround(plan: Plan): Surroundings {
+function surround(plan: Plan, processes: () => readonly Process[]): Surroundings {
   const { seed, latencyMs, profile } = plan
   const chance = chanceOf(seed ^ 0x5eed)
   const scheduler = createScheduler(chanceOf(seed ^ 0x0bde))
@@ -94,7 +96,13 @@ function surround(plan: Plan): Surroundings {
   const effects: Effect[] = []
   const ledger: Ledger = { effects, act: (effect) => void effects.push({ ...effect, head: log.events.length - 1 }) }
   const shared =
-    profile === 'embedded' ? undefined : { broker: createBroker(network), leases: createMemoryLeases(timeOf(network)) }
+    profile === 'embedded'
+      ? undefined
+      : {
+          broker: createBroker(network),
+          reports: createReportTopic(network, processes),
+          leases: createMemoryLeases(timeOf(network)),
+        }
   return { plan, network, log, shared, observer, ledger, wall }
 }
 
@@ -118,7 +126,7 @@ async function register({ plan, log }: Surroundings): Promise<void> {
   await handle(poolDecider, poolStream('default', POOL), { type: 'DefinePool', name: POOL, capacity }, context)
 }
 
-function slotsOf(around: Surroundings): Slot[] {
+function fill(slots: Slot[], around: Surroundings): void {
   const { profile, engines, workers } = around.plan
   const named = (count: number, letter: string, roles: readonly Role[]) =>
     Array.from({ length: count }, (_, index) => ({ name: `${letter}${index}`, roles }))
@@ -126,10 +134,8 @@ function slotsOf(around: Surroundings): Slot[] {
     profile === 'embedded'
       ? named(1, 'all', ['engine', 'worker'])
       : [...named(engines, 'engine', ['engine']), ...named(workers, 'worker', ['worker'])]
-  const slots: Slot[] = []
   for (const { name, roles } of wanted)
     slots.push({ name, roles, born: 0, process: startProcess(around, `${name}.0`, roles, () => peersOf(slots)) })
-  return slots
 }
 
 const peersOf = (slots: readonly Slot[]): Process[] => slots.map(({ process }) => process)

@@ -6,7 +6,7 @@ import type { Work } from '../../src/domain/execution/work.ts'
 import type { StageContext } from '../../src/ports/handler.ts'
 import { StageFailure } from '../../src/ports/handler.ts'
 import type { Leases } from '../../src/ports/leases.ts'
-import type { WorkerReport } from '../../src/ports/stage-reports.ts'
+import type { StageReports, WorkerReport } from '../../src/ports/stage-reports.ts'
 import { startWorker } from '../../src/workers/worker.ts'
 import { handlerOf, silent } from '../support/engine.ts'
 import { ManualClock } from '../support/manual-clock.ts'
@@ -22,7 +22,7 @@ let leases: Leases
 let said: string[]
 let runs: StageContext[]
 /** What the log says to a report. */
-let answer: (report: WorkerReport) => Promise<'accepted' | 'refused'>
+let answer: (report: WorkerReport) => ReturnType<StageReports['report']>
 
 beforeEach(() => {
   clock = new ManualClock()
@@ -208,4 +208,82 @@ it('reports a failure as what it is, also where the worker is drained before tha
   taken()
   await Promise.all([done, drained])
   expect(said).toEqual(['StartStage accepted', 'FailStage accepted'])
+})
+
+describe('reports that are sent, and taken later', () => {
+  beforeEach(() => {
+    answer = async () => 'sent'
+  })
+  const isHeld = async () => (await leases.unheld([KEY])).length === 0
+
+  it('keep the lease until the outcome was taken, and the message is no second attempt meanwhile', async () => {
+    const { deliver } = aWorker(async () => null)
+    await deliver()
+    expect(said).toEqual(['CompleteStage sent'])
+    await pass(2 * LEASE_MS)
+    expect(await isHeld()).toBe(true)
+    await deliver()
+    expect(runs).toHaveLength(1)
+    await leases.release(KEY, 'w')
+    await pass(HEARTBEAT_MS)
+    expect(await leases.claim(KEY, 'another', LEASE_MS)).toBe(true)
+    await pass(HEARTBEAT_MS)
+    expect(await leases.claim(KEY, 'w', LEASE_MS)).toBe(false)
+  })
+
+  it('let go of the lease of an outcome that nobody ever takes', async () => {
+    const { deliver } = aWorker(async () => null)
+    await deliver()
+    await pass(19 * LEASE_MS)
+    expect(await isHeld()).toBe(true)
+    await pass(2 * LEASE_MS)
+    expect(await isHeld()).toBe(false)
+  })
+
+  it('have an attempt begin once its start is confirmed, and send it again where nobody does', async () => {
+    let hasBegun = false
+    const { deliver } = aWorker(async ({ begun }) => {
+      await begun()
+      hasBegun = true
+      return null
+    })
+    const done = deliver()
+    await pass(7_000)
+    expect(said).toEqual(['StartStage sent', 'StartStage sent'])
+    expect(hasBegun).toBe(false)
+    await leases.confirm(KEY, 'w')
+    await pass(1_000)
+    expect(hasBegun).toBe(true)
+    await done
+    expect(said.at(-1)).toBe('CompleteStage sent')
+  })
+
+  it('stop an attempt whose start is refused', async () => {
+    const { deliver } = aWorker(async ({ begun }) => {
+      await begun()
+      return null
+    })
+    const done = deliver()
+    await pass(HEARTBEAT_MS)
+    await leases.revoke(KEY)
+    await pass(1_000)
+    await done
+    expect(said).toEqual(['StartStage sent'])
+    expect(await isHeld()).toBe(false)
+  })
+
+  it('are waited for by a worker that is shut down, for a while', async () => {
+    const { worker, deliver } = aWorker(async () => null)
+    await deliver()
+    let isOver = false
+    const drained = worker.drain(10_000).then(() => {
+      isOver = true
+    })
+    await pass(5_000)
+    expect(isOver).toBe(false)
+    await leases.release(KEY, 'w')
+    await pass(1_000)
+    expect(isOver).toBe(true)
+    await drained
+  })
 })

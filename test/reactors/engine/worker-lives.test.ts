@@ -96,7 +96,7 @@ describe('a worker', () => {
     await comesTo(engine.workerId, 'WorkerRegistered')
     expect(await life(engine.workerId)).toHaveLength(5)
     const renewed = await engine.leases.renew(engine.workerId, [workerLeaseKey(engine.workerId)], 30_000)
-    expect(renewed, 'it is told once').toEqual({ revoked: [], lost: [] })
+    expect(renewed, 'it is told once').toEqual({ revoked: [], lost: [], confirmed: [] })
     await ends(engine, await engine.begin(workflow([stage('a')])), 'ExecutionCompleted')
     await engine.stop()
   })
