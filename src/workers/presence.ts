@@ -62,11 +62,12 @@ export function createPresence(options: {
   }
 
   /** Once only: who shuts down does not wait for a log that takes nothing, and without a word is taken for lost later. */
-  async function sayLast(news: Unsaid<WorkerNews>): Promise<void> {
+  async function sayLast(news: Unsaid<WorkerNews>) {
     try {
-      await say(news)
+      return await say(news)
     } catch (error) {
       logger.warn({ worker: id, err: error }, `${news.type} could not be recorded`)
+      return undefined
     }
   }
 
@@ -79,8 +80,9 @@ export function createPresence(options: {
       await sayLast({ type: 'DrainWorker', graceMs })
     },
     async end(interrupted) {
-      await sayLast({ type: 'StopWorker', interrupted })
-      await leases.release(key, id).catch(() => {})
+      const answer = await sayLast({ type: 'StopWorker', interrupted })
+      // Whoever watches would take it for lost before what was sent is in the log; the lease ends by itself.
+      if (answer !== 'sent') await leases.release(key, id).catch(() => {})
     },
   }
 }

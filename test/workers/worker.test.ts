@@ -5,8 +5,9 @@ import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
 import type { Work } from '../../src/domain/execution/work.ts'
 import type { StageContext } from '../../src/ports/handler.ts'
 import { StageFailure } from '../../src/ports/handler.ts'
-import type { Leases } from '../../src/ports/leases.ts'
+import { type Leases, workerLeaseKey } from '../../src/ports/leases.ts'
 import type { StageReports, WorkerReport } from '../../src/ports/stage-reports.ts'
+import type { WorkerRegistry } from '../../src/ports/worker-registry.ts'
 import { startWorker } from '../../src/workers/worker.ts'
 import { handlerOf, silent } from '../support/engine.ts'
 import { ManualClock } from '../support/manual-clock.ts'
@@ -22,6 +23,7 @@ let leases: Leases
 let said: string[]
 let runs: StageContext[]
 /** What the log says to a report. */
+let heard: Awaited<ReturnType<WorkerRegistry['report']>>
 let answer: (report: WorkerReport) => ReturnType<StageReports['report']>
 
 beforeEach(() => {
@@ -30,6 +32,7 @@ beforeEach(() => {
   said = []
   runs = []
   answer = async () => 'accepted'
+  heard = 'accepted'
 })
 
 /** A worker of a queue that redelivers as it likes: `deliver` is one message, and resolves when the worker is done with it. */
@@ -42,7 +45,7 @@ function aWorker(run: (context: StageContext) => Promise<null>) {
   })
   const worker = startWorker({
     ...{ id: 'w', leases, clock, logger: silent, queues: ['default'], concurrency: 10 },
-    ...{ labels: [], about: { host: 'here', pid: 1, version: '1' }, registry: { report: async () => 'accepted' } },
+    ...{ labels: [], about: { host: 'here', pid: 1, version: '1' }, registry: { report: async () => heard } },
     ...{ leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS, handlers: new Map([['shell', handler]]) },
     logs: { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [] },
     reports: {
@@ -285,5 +288,20 @@ describe('reports that are sent, and taken later', () => {
     await pass(1_000)
     expect(isOver).toBe(true)
     await drained
+  })
+
+  it('leave the lease of a worker that has stopped to end by itself, or it would be taken for lost', async () => {
+    const isThere = async () => (await leases.unheld([workerLeaseKey('w')])).length === 0
+    const told = aWorker(async () => null)
+    await told.worker.registered
+    await told.worker.drain(1_000)
+    expect(await isThere()).toBe(false)
+    heard = 'sent'
+    const { worker } = aWorker(async () => null)
+    await worker.registered
+    await worker.drain(1_000)
+    expect(await isThere()).toBe(true)
+    await pass(LEASE_MS)
+    expect(await isThere()).toBe(false)
   })
 })
