@@ -154,8 +154,9 @@ export class Load {
     const answer = answerOf(response)
     // It does not wait yet, or nothing can be said to it any more.
     const early = response?.status === 409 && response.text.includes('STAGE_NOT_WAITING')
-    if (!early) run.answered = answer
-    if (answer === 'failed' && response?.status !== 409)
+    const absent = response?.status === 404 && run.started === 'unknown'
+    if (!early && !absent) run.answered = answer
+    if (answer === 'failed' && response?.status !== 409 && !absent)
       this.faults.push(`answering ${run.key}, which is there, answered ${response?.status} ${response?.text}`)
     return answer
   }
@@ -179,10 +180,10 @@ export class Load {
 
 const nap = loadWorkflows.find(({ name }) => name === 'nap')!
 
-/** What is not known to have been said is said again, which changes nothing. */
+/** What is not known to have been said is said again, which changes nothing; also to a run that may be there. */
 const isWanting = ({ started, cancelled, answered, wants }: LoadRun): boolean =>
   wants !== undefined &&
-  started === 'ok' &&
+  (started === 'ok' || started === 'unknown') &&
   cancelled !== 'ok' &&
   (answered === undefined || answered === 'unknown' || answered === 'refused')
 
