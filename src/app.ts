@@ -95,6 +95,9 @@ export function createApp(
     reports,
     /** Takes a report that a worker has sent without waiting for the answer. */
     takeReport: createReportIntake({ reports, leases, logger }),
+    /** Takes what a worker has sent of itself. What the log refuses it has no use for. */
+    takeNews: async (...news: Parameters<typeof registry.report>): Promise<void> =>
+      void (await registry.report(...news)),
     /** How things stand with the work that waits. */
     queues: () => queue.stats(),
     verification: createVerification({
@@ -108,7 +111,7 @@ export function createApp(
     /** Starts what follows the log and causes the next thing; `ready` resolves once all have caught up. */
     startReactors() {
       const stop = new AbortController()
-      const dispatcher = createDispatcher({ store, queue, leases })
+      const dispatcher = createDispatcher({ store, queue, leases, clock, logger })
       const timekeeper = createTimekeeper({
         issue: createIssue(handle),
         leases,
@@ -137,6 +140,7 @@ export function createApp(
         ready: Promise.all(running.map(({ ready }) => ready)),
         async stop() {
           engine = undefined
+          dispatcher.stop()
           timekeeper.stop()
           workerWatch.stop()
           scheduler.stop()

@@ -45,23 +45,23 @@ const destination = z.string().superRefine((text, context) => {
   context.addIssue({ code: 'custom', message })
 })
 
-/** Adapters to come: whoever asks for one is told so, and not that it is a typing mistake. */
-const PLANNED = ['esdb', 'esdb+discover', 'kafka', 'redis', 'rediss']
-
 /** Its value is never repeated, since it may hold a password. */
 const url = (...schemes: string[]) =>
   z.string().superRefine((text, context) => {
     const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1]?.toLowerCase() ?? ''
     const right = schemes.some((start) => text.startsWith(start))
-    if (right && (!text.includes('//') || URL.canParse(text))) return
-    const wanted = `must begin with ${schemes.join(' or ')}`
-    const message = right
-      ? 'is no URL'
-      : PLANNED.includes(scheme)
-        ? `${scheme}:// is not supported yet, it ${wanted}`
-        : wanted
-    context.addIssue({ code: 'custom', message })
+    // Those of EventStoreDB and Kafka may name several hosts, which URLs cannot; their adapters look at them.
+    if (right && (!text.includes('//') || /^(esdb|kafka)/.test(scheme) || URL.canParse(text))) return
+    context.addIssue({ code: 'custom', message: right ? 'is no URL' : `must begin with ${schemes.join(' or ')}` })
   })
+
+/** A Redis, with the number of a database at most: what else its client could be told there would undo what leases rely on. */
+const redisUrl = url('memory:', 'redis://', 'rediss://').refine(
+  (text) => text.startsWith('memory:') || !URL.canParse(text) || isPlainRedis(new URL(text)),
+  { message: 'must be a host, a port and the number of a database at most, such as redis://host:6379/0' },
+)
+const isPlainRedis = ({ hostname, pathname, search, hash }: URL): boolean =>
+  hostname !== '' && /^\/?\d{0,3}$/.test(pathname) && search === '' && hash === ''
 
 const settings = {
   port: z.coerce.number({ error: 'must be a number from 0 to 65535' }).int().min(0).max(65_535).default(8080),
@@ -77,11 +77,12 @@ const settings = {
     .min(1)
     .default('./data')
     .transform((path) => resolve(path)),
-  eventStore: url('embedded:').optional(),
-  queue: url('memory:').default('memory:'),
-  leases: url('memory:').default('memory:'),
+  eventStore: url('embedded:', 'esdb://', 'esdb+discover://').optional(),
+  queue: url('memory:', 'kafka://').default('memory:'),
+  leases: redisUrl.default('memory:'),
   cache: url('memory:').default('memory:'),
   database: url('embedded:', 'postgres://', 'postgresql://').optional(),
+  databaseReplica: url('postgres://', 'postgresql://').optional(),
   roles: list.pipe(z.array(z.enum(ROLES)).min(1)).default([...ROLES]),
   queues: list.pipe(z.array(queue).min(1)).default([{ name: 'default' }]),
   labels: list
@@ -95,6 +96,7 @@ const settings = {
   traces: url('http://', 'https://').optional(),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
   leaseMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(1_000).default(30_000),
+  eventStoreWaitMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(0).default(30_000),
   databaseWaitMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(0).default(30_000),
   heartbeatMs: z.coerce.number({ error: 'must be a number of milliseconds' }).int().min(50).default(500),
 } as const
@@ -127,6 +129,14 @@ export function readConfig(
   const { leaseMs, heartbeatMs } = config as Config
   if (heartbeatMs * 3 > leaseMs)
     problems.push(`--heartbeat-ms (${heartbeatMs}) must be at most a third of --lease-ms (${leaseMs})`)
+  const { database = 'embedded:', databaseReplica } = config as Config
+  if (databaseReplica !== undefined && database.startsWith('embedded:'))
+    problems.push('--database-replica is a replica of a PostgreSQL of your own; name that with --database')
+  const { roles, queue, leases } = config as Config
+  if (roles?.every((role) => role === 'worker') && (queue === 'memory:' || leases === 'memory:'))
+    problems.push(
+      'a worker alone shares its work with other processes: it needs --queue kafka://… and --leases redis://…',
+    )
   if (problems.length > 0) throw new ConfigError(problems)
   return config as Config
 }

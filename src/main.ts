@@ -2,7 +2,9 @@
 import { Command, CommanderError } from 'commander'
 import packageFile from '../package.json' with { type: 'json' }
 import { DataDirectoryInUse, DataDirectoryUnusable } from './adapters/data-directory.ts'
+import { EventStoreUnreachable, EventStoreUrlInvalid } from './adapters/event-store/eventstoredb-url.ts'
 import { ThreadCrashed } from './adapters/event-store/log-thread.ts'
+import { KafkaUnreachable, KafkaUrlInvalid } from './adapters/kafka/await-kafka.ts'
 import { DatabaseUnreachable } from './adapters/read-models/await-postgres.ts'
 import { MigrationsDiffer } from './adapters/read-models/migrate.ts'
 import { demo } from './cli/demo.ts'
@@ -10,7 +12,9 @@ import { BadAddress, ServerBusy, ServerUnreachable, verify } from './cli/verify.
 import { ConfigError, flagOf, readConfig, settingNames, variableOf } from './config.ts'
 import { migrateReadModels } from './migrate.ts'
 import { StoreUnavailable } from './ports/event-store.ts'
-import { CannotListen, start } from './start.ts'
+import { LeasesUnavailable } from './ports/leases.ts'
+import { CannotListen } from './roles/starting.ts'
+import { start } from './start.ts'
 import { HandlersUnusable } from './workers/handlers/load.ts'
 
 /** As sysexits.h has them, but for usage, where 2 is what shells and their users know. */
@@ -36,6 +40,11 @@ const exitCodes: readonly (readonly [error: abstract new (...args: never[]) => E
   [DataDirectoryUnusable, EXIT.cannotCreate],
   [CannotListen, EXIT.temporary],
   [DatabaseUnreachable, EXIT.unavailable],
+  [EventStoreUnreachable, EXIT.unavailable],
+  [EventStoreUrlInvalid, EXIT.config],
+  [LeasesUnavailable, EXIT.unavailable],
+  [KafkaUnreachable, EXIT.unavailable],
+  [KafkaUrlInvalid, EXIT.config],
   [StoreUnavailable, EXIT.ioError],
   [ThreadCrashed, EXIT.software],
 ]
@@ -45,12 +54,15 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   healthPort: 'port of /health and /metrics in a process without the API; 0 picks a free one (none)',
   host: 'address it listens on (127.0.0.1)',
   data: 'folder of everything that the embedded profile keeps (./data)',
-  eventStore: 'the log: embedded:<folder> (embedded:<data>/log)',
-  queue: 'the work queue: memory: (memory:)',
-  leases: 'the leases: memory: (memory:)',
+  eventStore: 'the log: embedded:<folder>, esdb://… or esdb+discover://… (embedded:<data>/log)',
+  queue: 'the work queue: memory: or kafka://… (memory:)',
+  leases: 'the leases: memory:, redis://… or rediss://… (memory:)',
   cache: 'the cache: memory: (memory:)',
   database: 'the read models: embedded:<folder> or postgres://… (embedded:<data>)',
-  databaseWaitMs: 'how long a start waits for a PostgreSQL that is not there yet, milliseconds (30000)',
+  eventStoreWaitMs: 'how long a start waits for an EventStoreDB that is not there yet, milliseconds (30000)',
+  databaseReplica: 'a replica of the database, for what the API is asked: postgres://… (none)',
+  databaseWaitMs:
+    'how long a start waits for a PostgreSQL, a Redis or a Kafka that is not there yet, milliseconds (30000)',
   roles: 'what this process does: api,engine,reactors,projector,worker (all)',
   queues: 'queues its worker serves, each with an optional limit: default,heavy=2 (default)',
   labels: 'what its worker has, for stages that ask for it with runsOn: gpu,linux (none)',

@@ -3,14 +3,16 @@
 import { setPriority } from 'node:os'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { pino } from 'pino'
-import { logFolder } from './adapters/connect.ts'
-import { EmbeddedEventStore } from './adapters/event-store/embedded.ts'
 import { ThreadCrashed } from './adapters/event-store/log-thread.ts'
+import { type EventStoreSettings, openEventStore } from './adapters/open-event-store.ts'
 import { createPool } from './adapters/read-models/pool.ts'
 import type { Config } from './config.ts'
 import { startProjector } from './projections/start.ts'
 
-type ThreadData = { readonly config: Pick<Config, 'data' | 'eventStore' | 'logLevel'>; readonly databaseUrl: string }
+type ThreadData = {
+  readonly config: EventStoreSettings & Pick<Config, 'logLevel'>
+  readonly databaseUrl: string
+}
 
 /** Read models may lag; runs may not. On Linux this is the niceness of the calling thread alone. */
 const NICENESS = 5
@@ -20,8 +22,8 @@ export function startProjectorThread(
   { config, databaseUrl }: { config: Config; databaseUrl: string },
   failed: (error: Error) => void,
 ) {
-  const { data, eventStore, logLevel } = config
-  const given: ThreadData = { config: { data, eventStore, logLevel }, databaseUrl }
+  const { data, eventStore, eventStoreWaitMs, logLevel } = config
+  const given: ThreadData = { config: { data, eventStore, eventStoreWaitMs, logLevel }, databaseUrl }
   const thread = new Worker(new URL(import.meta.url), { workerData: given })
   const ended = Promise.withResolvers<void>()
   let stopping = false
@@ -46,9 +48,9 @@ async function run({ config, databaseUrl }: ThreadData): Promise<void> {
   const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }))
   const stop = new AbortController()
   parentPort?.once('message', () => stop.abort())
-  const store = await EmbeddedEventStore.open(logFolder(config))
+  const { store, failed } = await openEventStore(config, logger, stop.signal)
   // Uncaught, so that it ends this thread, and with it the process.
-  void store.failed.then((error) => {
+  void failed.then((error) => {
     throw error
   })
   const pool = createPool(databaseUrl, { logger })

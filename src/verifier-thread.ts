@@ -2,14 +2,12 @@
 // starts the thread, and what runs in it.
 import { setPriority } from 'node:os'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { logFolder } from './adapters/connect.ts'
-import { EmbeddedEventStore } from './adapters/event-store/embedded.ts'
-import type { Config } from './config.ts'
+import { type EventStoreSettings, openEventStore } from './adapters/open-event-store.ts'
 import { type CheckLog, createCheckLog, type Told } from './verification/check-log.ts'
 import type { LogFindings } from './verification/report.ts'
 
 type ThreadData = {
-  readonly config: Pick<Config, 'data' | 'eventStore'>
+  readonly config: EventStoreSettings
   readonly verifies: { readonly databaseUrl: string; readonly readModels: boolean }
 }
 type Said = { readonly told: Told } | { readonly findings: LogFindings }
@@ -19,13 +17,17 @@ const NICENESS = 10
 /** A check that needs more than this ends, and says so; the program goes on. */
 const MOST_MEMORY_MB = 4_096
 const TELL_EVERY_MS = 100
+const SILENT = { info() {}, warn() {}, error() {} }
 
 export const createThreadedCheck =
-  (config: Pick<Config, 'data' | 'eventStore'>, databaseUrl: string): CheckLog =>
+  (config: EventStoreSettings, databaseUrl: string): CheckLog =>
   ({ readModels, signal, tell }) =>
     new Promise((resolve, reject) => {
-      const { data, eventStore } = config
-      const given: ThreadData = { config: { data, eventStore }, verifies: { databaseUrl, readModels } }
+      const { data, eventStore, eventStoreWaitMs } = config
+      const given: ThreadData = {
+        config: { data, eventStore, eventStoreWaitMs },
+        verifies: { databaseUrl, readModels },
+      }
       const thread = new Worker(new URL(import.meta.url), {
         workerData: given,
         resourceLimits: { maxOldGenerationSizeMb: MOST_MEMORY_MB },
@@ -43,7 +45,8 @@ export const createThreadedCheck =
 async function run({ config, verifies: { databaseUrl, readModels } }: ThreadData): Promise<void> {
   if (process.platform === 'linux') setPriority(0, NICENESS)
   const say = (said: Said): void => parentPort?.postMessage(said)
-  const store = await EmbeddedEventStore.open(logFolder(config))
+  // What goes wrong with the log is what the check ends with, or the process has been told already.
+  const { store } = await openEventStore(config, SILENT)
   let toldAt = 0
   const tell = (told: Told): void => {
     if (performance.now() - toldAt < TELL_EVERY_MS && told.phase === 'reading the log') return

@@ -2,48 +2,121 @@
 import { join } from 'node:path'
 import type { Ports } from '../app.ts'
 import type { Config } from '../config.ts'
+import type { Leases } from '../ports/leases.ts'
 import type { Logger } from '../ports/logger.ts'
+import type { WorkQueue } from '../ports/work-queue.ts'
 import { systemClock } from './clock.ts'
-import { EmbeddedEventStore } from './event-store/embedded.ts'
+import { kafkaSettings, openOnKafka } from './kafka/await-kafka.ts'
 import { createMemoryLeases } from './leases/memory.ts'
+import { createRedisLeases } from './leases/redis.ts'
+import { openEventStore } from './open-event-store.ts'
+import { connectReports, type ReportTaking, type SentReports, takeReports } from './reports/kafka.ts'
 import { createFileStageLogs } from './stage-logs/files.ts'
+import { openKafkaQueue } from './work-queue/kafka.ts'
 import { createMemoryQueue } from './work-queue/memory.ts'
 
-export type Connected = Ports & {
-  /** Resolves with why the process cannot go on. */
-  readonly failed: Promise<Error>
-  /** Why nothing can be appended to the log right now, as far as is known. */
-  refusing(): string | undefined
+/** What a worker needs. */
+type Links = Omit<Ports, 'store'> & {
+  /** Why leases cannot be asked for right now, as far as is known: what runs goes on, and nothing new begins. */
+  leasesAway(): string | undefined
   close(): Promise<void>
 }
 
-/** Where the log is, unless `--event-store` says otherwise. */
-export const logFolder = (config: Pick<Config, 'eventStore' | 'data'>): string =>
-  config.eventStore?.slice('embedded:'.length) || join(config.data, 'log')
+export type Connected = Ports &
+  Links & {
+    /** Resolves with why the process cannot go on. */
+    readonly failed: Promise<Error>
+    /** Why nothing can be appended to the log right now, as far as is known. */
+    refusing(): string | undefined
+  }
 
-/** Opens everything that orchestration needs; the read models have a connection of their own. */
-export async function connect(config: Config, logger: Logger): Promise<Connected> {
-  const store = await EmbeddedEventStore.open(logFolder(config))
+/**
+ * Opens everything that orchestration needs; the read models have a connection of their own.
+ * @throws EventStoreUnreachable | LeasesUnavailable where they do not answer in time, or when `signal` aborts
+ */
+export async function connect(config: Config, logger: Logger, signal?: AbortSignal): Promise<Connected> {
+  const links = await connectLinks(config, logger, signal)
+  try {
+    const { store, failed, refusing } = await openEventStore(config, logger, signal)
+    const close = async (): Promise<void> => {
+      await links.close()
+      await store.close()
+    }
+    return { ...links, store, failed, refusing, close }
+  } catch (error) {
+    await links.close()
+    throw error
+  }
+}
+
+/** Opens what a worker needs that has no log: the queue, the leases, and the way of its reports. */
+export async function connectWorker(
+  config: Config,
+  logger: Logger,
+  signal?: AbortSignal,
+): Promise<Links & SentReports> {
+  const links = await connectLinks(config, logger, signal)
+  try {
+    const settings = kafkaSettings(config.queue)
+    const patience = { withinMs: config.databaseWaitMs, logger, signal }
+    const sent = await openOnKafka(settings, patience, () => connectReports({ settings, logger }))
+    const close = async (): Promise<void> => {
+      await sent.close()
+      await links.close()
+    }
+    return { ...links, ...sent, close }
+  } catch (error) {
+    await links.close()
+    throw error
+  }
+}
+
+/** Takes the reports that workers send; nothing where the queue is this process's own, since nobody else can have taken work of it. */
+export async function connectReportTaking(
+  { queue, databaseWaitMs }: Config,
+  logger: Logger,
+  takes: Pick<ReportTaking, 'report' | 'news'>,
+  signal?: AbortSignal,
+): Promise<{ close(): Promise<void> } | undefined> {
+  if (queue.startsWith('memory:')) return undefined
+  const settings = kafkaSettings(queue)
+  const patience = { withinMs: databaseWaitMs, logger, signal }
+  return openOnKafka(settings, patience, () => takeReports({ settings, logger, ...takes }))
+}
+
+async function connectLinks(config: Config, logger: Logger, signal?: AbortSignal): Promise<Links> {
   const clock = systemClock
-  const queue = createMemoryQueue(clock)
-  const leases = createMemoryLeases(clock)
-  const logs = createFileStageLogs({
-    dir: join(config.data, 'logs'),
-    clock,
-    warn: (message) => logger.warn({}, message),
-  })
-  return {
-    store,
-    queue,
-    leases,
-    logs,
-    clock,
-    failed: store.failed,
-    refusing: () => store.refusing,
-    async close() {
+  const leases = await openLeases(config, logger, signal)
+  try {
+    const queue = await openQueue(config, logger, signal)
+    const logs = createFileStageLogs({
+      dir: join(config.data, 'logs'),
+      clock,
+      warn: (message) => logger.warn({}, message),
+    })
+    const close = async (): Promise<void> => {
       await queue.close()
       await leases.close()
-      await store.close()
-    },
+    }
+    return { queue, leases, logs, clock, leasesAway: () => leases.away, close }
+  } catch (error) {
+    await leases.close()
+    throw error
   }
+}
+
+async function openQueue({ queue, databaseWaitMs }: Config, logger: Logger, signal?: AbortSignal): Promise<WorkQueue> {
+  if (queue.startsWith('memory:')) return createMemoryQueue(systemClock)
+  const settings = kafkaSettings(queue)
+  const patience = { withinMs: databaseWaitMs, logger, signal }
+  return openOnKafka(settings, patience, () => openKafkaQueue({ settings, clock: systemClock, logger }))
+}
+
+async function openLeases(
+  { leases: url, leaseMs: graceMs, databaseWaitMs: withinMs }: Config,
+  logger: Logger,
+  signal?: AbortSignal,
+): Promise<Leases & { readonly away?: string | undefined }> {
+  if (url.startsWith('memory:')) return createMemoryLeases(systemClock)
+  return createRedisLeases({ url, graceMs, withinMs, logger, signal })
 }

@@ -1,4 +1,4 @@
-/** Errors of Node's sockets, and PostgreSQL's SQLSTATEs for connections, shutdowns and statements that took too long. */
+/** Errors of Node's sockets, and PostgreSQL's SQLSTATEs for connections, shutdowns, statements that took too long, and replicas that go on. */
 const codes = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -10,6 +10,7 @@ const codes = new Set([
   '08001',
   '08003',
   '08006',
+  '40001',
   '53300',
   '57014',
   '57P01',

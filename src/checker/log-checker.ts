@@ -34,6 +34,8 @@ export class LogChecker {
   readonly #ended = new IdSet()
   readonly #open = new Map<string, OpenStream>()
   #position = -1
+  /** Position of the event before the one that is being looked at. */
+  #preceding = -1
 
   constructor(expectation: Expectation, accuse: Accuse) {
     this.#expectation = expectation
@@ -79,6 +81,7 @@ export class LogChecker {
     const { id, position } = event
     const { causationId } = event.metadata
     if (position <= this.#position) this.#accuse(event, 2, `position ${position} comes after ${this.#position}`)
+    this.#preceding = this.#position
     this.#position = position
     if (causationId !== undefined && !this.#ids.has(causationId))
       this.#accuse(event, 37, `its cause ${causationId} is not before it in the log`)
@@ -101,7 +104,7 @@ export class LogChecker {
     if (event.revision !== before.next) this.#accuse(event, 1, `revision ${before.next} was due`)
     const together = before.commandId === commandId
     // A snapshot is one command in several appends, each of which may be lost.
-    if (together && before.position !== event.position - 1 && !isSnapshot(event.stream))
+    if (together && before.position !== this.#preceding && !isSnapshot(event.stream))
       this.#accuse(event, 2, `the batch of command ${commandId} is torn apart after position ${before.position}`)
     if (!together) before.closed.add(before.commandId)
     if (before.closed.has(commandId)) this.#accuse(event, 3, `command ${commandId} was accepted a second time`)

@@ -1,7 +1,6 @@
-import type { Work } from '../domain/execution/work.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
 import type { Logger } from '../ports/logger.ts'
-import type { StageReports, WorkerReport } from '../ports/stage-reports.ts'
+import type { ReportedWork, StageReports, WorkerReport } from '../ports/stage-reports.ts'
 
 /**
  * Takes what workers have sent without waiting for an answer. They learn of it by the lease of the attempt: it is confirmed once the
@@ -12,7 +11,7 @@ export function createReportIntake(options: {
   readonly reports: StageReports
   readonly leases: Pick<Leases, 'confirm' | 'release' | 'revoke'>
   readonly logger: Logger
-}): (work: Work, report: WorkerReport) => Promise<void> {
+}): (work: ReportedWork, report: WorkerReport) => Promise<void> {
   const { reports, leases, logger } = options
   return async (work, report) => {
     const answer = await reports.report(work, report)

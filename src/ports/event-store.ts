@@ -21,6 +21,8 @@ export const START = -1
 export const MAX_APPEND_BYTES = 1_000_000
 
 export interface EventStore {
+  /** About how far the positions of two neighbours lie apart, where positions do not count events. Default: 1. */
+  readonly spacing?: number
   /**
    * Appends all of `events` or none. Appending the same event ids again where they already stand is no error and
    * answers as the first time did, so a caller may repeat a call whose outcome it does not know.

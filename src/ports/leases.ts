@@ -9,8 +9,20 @@ type Renewed = {
 }
 
 /**
+ * The store cannot be asked, or cannot tell yet since it was away: nobody may take that for a lease that has ended. What was asked
+ * may have been done all the same.
+ */
+export class LeasesUnavailable extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'LeasesUnavailable'
+  }
+}
+
+/**
  * Who may run an attempt right now, which workers are there, and who has a role that one process has at a time. Keys are
- * `execution:stage:attempt`, `worker:id` and `role:name`; times are monotonic milliseconds of the store.
+ * `execution:stage:attempt`, `worker:id` and `role:name`; times are monotonic milliseconds of the store. Every member rejects with
+ * `LeasesUnavailable`, in bounded time, while the store is away.
  */
 export interface Leases {
   /** True when `owner` now holds the key for `ttlMs`; false when somebody else does, or it was revoked. */
@@ -22,7 +34,10 @@ export interface Leases {
   confirm(key: string, owner: string): Promise<void>
   /** Asks the holder of a key to stop; it learns so from its next `renew`. Without a holder nothing happens. */
   revoke(key: string): Promise<void>
-  /** Those of `keys` that nobody holds. Rejects while the store is unreachable: leases then wait and never expire. */
+  /**
+   * Those of `keys` that nobody holds. Rejects while the store is unreachable, and until every holder has had the time to renew
+   * afterwards: leases then wait and never expire. What was answered once is its holder's no more.
+   */
   unheld(keys: readonly string[]): Promise<readonly string[]>
   /** Every lease that somebody holds. Rejects as `unheld` does. */
   held(): Promise<readonly HeldLease[]>

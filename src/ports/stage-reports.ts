@@ -11,6 +11,9 @@ export type WorkerReport =
   | Exclude<StageReport, Completed>
   | (Omit<Completed, 'stages'> & { readonly generated?: StageDocuments })
 
+/** Of the work that a report is about, as much as is needed to take it. */
+export type ReportedWork = Pick<Work, 'namespace' | 'executionId' | 'eventId' | 'stage' | 'attempt' | 'traceparent'>
+
 /** Where workers say what became of an attempt. */
 export interface StageReports {
   /**
@@ -18,5 +21,5 @@ export interface StageReports {
    * when the attempt is no more the current one or the run has ended: the worker must then stop it. `sent`: the report is durable
    * and will be taken; a refusal then comes as the end of the lease, which the worker keeps until its outcome was taken.
    */
-  report(work: Work, report: WorkerReport): Promise<'accepted' | 'refused' | 'sent'>
+  report(work: ReportedWork, report: WorkerReport): Promise<'accepted' | 'refused' | 'sent'>
 }

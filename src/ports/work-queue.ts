@@ -48,6 +48,7 @@ export interface WorkQueue {
   lacking(ids: readonly string[]): Promise<readonly string[]>
   /** Every route that had work or whose queue is served, by queue and labels. */
   stats(): Promise<readonly RouteStats[]>
-  deadLetters(): Promise<readonly { work: Work; reason: string }[]>
+  /** What nobody is given again, and why; without `work` where it never was any. */
+  deadLetters(): Promise<readonly { work?: Work; reason: string }[]>
   close(): Promise<void>
 }

@@ -18,6 +18,7 @@ import { findWorkflow, listWorkflows } from './workflows.ts'
 
 const MAX_CONNECTIONS = 6
 const STATEMENT_MS = 10_000
+const ANSWER_MS = 5_000
 const CLOSE_MS = 2_000
 
 /**
@@ -28,15 +29,21 @@ export function createQueries(options: {
   url: string
   pool: Pool
   head: () => Promise<number>
+  /** About how far the positions of two neighbours lie apart. */
+  spacing?: number | undefined
 }): Queries & { close(): Promise<void> } {
-  const { url, pool, head } = options
+  const { url, pool, head, spacing = 1 } = options
   const orm = new MikroORM({
     clientUrl: url,
     entities,
     pool: { min: 0, max: MAX_CONNECTIONS },
     driverOptions: {
+      // MikroORM takes nothing of the URL but host, user and database, so that its sslmode would be lost.
+      connectionString: url,
       statement_timeout: STATEMENT_MS,
+      query_timeout: STATEMENT_MS + ANSWER_MS,
       connectionTimeoutMillis: 5_000,
+      keepAlive: true,
       application_name: 'millrace-queries',
     },
   })
@@ -56,7 +63,7 @@ export function createQueries(options: {
     upcomingTimes: (namespace, name, count) => upcomingTimes(pool, namespace, name, count),
     failures: (namespace, question) => countFailures(pool, namespace, question),
     workers: (namespace, filter, page) => listWorkers(orm.em.fork(), pool, namespace, filter, page),
-    projections: async () => listProjections(orm.em.fork(), await head()),
+    projections: async () => listProjections(orm.em.fork(), await head(), spacing),
     head,
     reached,
     // It waits for ever for a connection that the server cut while a question was under way.

@@ -3,8 +3,10 @@ import { executionStream } from '../domain/execution/events.ts'
 import { isForWorkers, type Work, workFor, workId } from '../domain/execution/work.ts'
 import { type Json, parseStream, type RecordedEvent } from '../domain/message.ts'
 import { upcast } from '../domain/upcast.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { EventStore } from '../ports/event-store.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
+import type { Logger } from '../ports/logger.ts'
 import type { WorkQueue } from '../ports/work-queue.ts'
 import type { Reactor } from './reactor.ts'
 
@@ -16,18 +18,31 @@ export type Dispatcher = Reactor & {
   openAttempt(executionId: string, stage: string): number | undefined
   /** Takes up an attempt that it has lost sight of, or whose work the queue has: publishes it again. */
   takeUp(scheduled: RecordedEvent<ExecutionEventOf<'StageScheduled'>>): Promise<void>
+  stop(): void
 }
+
+/** Leases that could not be revoked are tried again after this. */
+const REVOKE_AGAIN_MS = 1_000
 
 /**
  * Log → work queue, and log → leases to be given up. Its fold is the open attempts by run and stage, from which a
  * queue that is empty after a restart is filled again.
  */
-export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; leases: Leases }): Dispatcher {
-  const { store, queue, leases } = ports
+export function createDispatcher(ports: {
+  store: EventStore
+  queue: WorkQueue
+  leases: Leases
+  clock: Clock
+  logger: Logger
+}): Dispatcher {
+  const { store, queue, leases, clock, logger } = ports
   let open = new Map<string, Map<string, OpenAttempt>>()
   /** To be published, by run and stage; what has ended before that is not. */
   const unsent = new Map<string, Work>()
   let revoked: string[] = []
+  let revoking: Promise<void> | undefined
+  let cancelRevoking: () => void = () => {}
+  let stopped = false
   let withdrawn: string[] = []
   let filled = queue.durable
 
@@ -110,14 +125,31 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
     }
     await publish([...unsent.values()])
     unsent.clear()
-    for (const key of revoked) await leases.revoke(key)
-    revoked = []
+    await revokeAll()
     if (withdrawn.length > 0) await queue.withdraw(withdrawn)
     withdrawn = []
   }
 
   const publish = async (work: readonly Work[]): Promise<void> => {
     if (work.length > 0) await queue.publish(work)
+  }
+
+  /** Never rejects: work does not wait for leases, which may be out of reach for long. */
+  function revokeAll(): Promise<void> {
+    revoking ??= revokeNow().finally(() => {
+      revoking = undefined
+    })
+    return revoking
+  }
+
+  async function revokeNow(): Promise<void> {
+    cancelRevoking()
+    try {
+      for (; revoked.length > 0; revoked.shift()) await leases.revoke(revoked[0]!)
+    } catch (err) {
+      logger.warn({ leases: revoked.length, err }, 'leases cannot be revoked now, will be tried again')
+      if (!stopped) cancelRevoking = clock.after(REVOKE_AGAIN_MS, () => void revokeAll())
+    }
   }
 
   /** The work of every open attempt, read again from the log. */
@@ -144,11 +176,19 @@ export function createDispatcher(ports: { store: EventStore; queue: WorkQueue; l
       stagesOf(parseStream(event.stream).id).set(stage, { attempt, revision: event.revision })
       await queue.publish(workFor(event))
     },
-    dump: () =>
-      [...open].filter(([, stages]) => stages.size > 0).map(([id, stages]): Json => [id, [...stages] as Json]),
+    /** Open attempts by run, and keys of leases that are still to be revoked, each alone in a list. */
+    dump: () => [
+      ...[...open].filter(([, stages]) => stages.size > 0).map(([id, stages]): Json => [id, [...stages] as Json]),
+      ...revoked.map((key): Json => [key]),
+    ],
     restore(state) {
-      const runs = state as unknown as [string, [string, OpenAttempt][]][]
-      open = new Map(runs.map(([id, stages]) => [id, new Map(stages)]))
+      const entries = state as unknown as [string, [string, OpenAttempt][]?][]
+      open = new Map(entries.flatMap(([id, stages]) => (stages ? [[id, new Map(stages)] as const] : [])))
+      revoked = entries.flatMap(([key, stages]) => (stages ? [] : [key]))
+    },
+    stop() {
+      stopped = true
+      cancelRevoking()
     },
   }
 }

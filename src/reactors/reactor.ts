@@ -111,7 +111,7 @@ async function catchUp(
     if (progress.caughtUp) progress.acted = batch.position
     if (progress.caughtUp) ready()
     const every = Math.min(Math.max(progress.snapshotSize / 2, snapshotEvery), SNAPSHOT_SELDOM * snapshotEvery)
-    if (!progress.writing && batch.position - progress.snapshotAt >= every)
+    if (!progress.writing && batch.position - progress.snapshotAt >= every * (store.spacing ?? 1))
       progress.writing = snapshotNow(reactor, store, logger, progress)
   }
 }

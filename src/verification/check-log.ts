@@ -9,7 +9,7 @@ import { OpenWork } from './open-work.ts'
 import { openReadModelCopy, type ReadModelCopy, type ReadModelFindings } from './read-model-copy.ts'
 import { Findings, type LogFindings, type Phase, type Violation } from './report.ts'
 
-type Reading = Pick<EventStore, 'readAll' | 'head'>
+type Reading = Pick<EventStore, 'readAll' | 'head' | 'spacing'>
 
 /** How far it is: `events` of about `of`. */
 export type Told = { readonly phase: Phase; readonly events: number; readonly of: number }
@@ -34,14 +34,16 @@ export const createCheckLog =
         signal.throwIfAborted()
         check.take(batch)
         events += batch.length
-        tell({ phase: 'reading the log', events, of: head + 1 })
+        // Positions need not count events; how far along it is they tell all the same.
+        const of = Math.round((events * (head + 1)) / (batch.at(-1)!.position + 1))
+        tell({ phase: 'reading the log', events, of })
         gathered.push(...batch)
         if (gathered.length < TOGETHER) continue
         await copy?.take(gathered)
         gathered = []
       }
       await copy?.take(gathered)
-      tell({ phase: 'comparing the read models', events, of: head + 1 })
+      tell({ phase: 'comparing the read models', events, of: events })
       const compared = await copy?.finish()
       return { position: head, ...check.findings(), ...(compared ?? NOTHING) }
     } finally {

@@ -20,7 +20,7 @@ export type ReadModelCopy = {
   close(): Promise<void>
 }
 
-type Options = { readonly store: Pick<EventStore, 'readAll' | 'head'>; readonly signal: AbortSignal }
+type Options = { readonly store: Pick<EventStore, 'readAll' | 'head' | 'spacing'>; readonly signal: AbortSignal }
 
 /** A projection and its copy, which has taken every event up to `position`. */
 type Copied = {
@@ -182,7 +182,8 @@ class Copy implements ReadModelCopy {
     const { name, rowForEach } = projection
     if (this.#positionOf(name) < copied.position)
       return `the read model ${name}: its checkpoint went back meanwhile; verify again when it has caught up`
-    for (let to = this.#positionOf(name); to > copied.position + NEAR; to = this.#positionOf(name)) {
+    const near = NEAR * (this.#store.spacing ?? 1)
+    for (let to = this.#positionOf(name); to > copied.position + near; to = this.#positionOf(name)) {
       await this.#read(copied.position, to, (events) =>
         this.#apply(copied, events, Math.min(to, events.at(-1)!.position)),
       )

@@ -45,13 +45,14 @@ export function createTaking(options: {
    * @throws where the worker is drained meanwhile
    */
   async function claim(key: string, mine: Taken): Promise<boolean> {
-    while (!isDraining()) {
+    for (let isWarned = false; !isDraining(); ) {
       const isLate = clock.monotonicMs() > mine.sinceMs + leaseMs
       try {
         if (await leases.claim(key, id, leaseMs)) return true
         if (isLate) return false
       } catch (err) {
-        logger.warn({ worker: id, err }, 'a lease cannot be claimed now, will be tried again')
+        if (!isWarned) logger.warn({ worker: id, err }, 'a lease cannot be claimed now, will be tried again')
+        isWarned = true
       }
       await new Promise<void>((resolve) => clock.after(heartbeatMs, resolve))
     }

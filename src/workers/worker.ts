@@ -41,6 +41,7 @@ export function startWorker(options: WorkerOptions): StageWorker {
   const presence = createPresence({ ...options, registration: registrationOf(options) })
   let cancelBeat: () => void = () => {}
   let draining = false
+  let isWarned = false
 
   async function beat(): Promise<void> {
     try {
@@ -49,8 +50,11 @@ export function startWorker(options: WorkerOptions): StageWorker {
       for (const key of lost) stop(held.get(key), 'lease-lost')
       unanswered.answered([...revoked, ...lost])
       if ([...revoked, ...lost].includes(presence.key)) presence.returned()
+      isWarned = false
     } catch (error) {
-      logger.warn({ worker: id, err: error }, 'leases cannot be renewed now; they wait with their store')
+      // Once for each time that they are away, which may be long.
+      if (!isWarned) logger.warn({ worker: id, err: error }, 'leases cannot be renewed now; they wait with their store')
+      isWarned = true
     }
     if (!draining || held.size > 0 || unanswered.size > 0) cancelBeat = clock.after(heartbeatMs, () => void beat())
   }

@@ -4,14 +4,15 @@ import { readdirSync } from 'node:fs'
 import { copyFile, mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startEmbeddedPostgres } from '../../src/adapters/read-models/embedded-postgres.ts'
 import { MigrationsDiffer, migrate, migrationStatus } from '../../src/adapters/read-models/migrate.ts'
 import { createPool, isHealthy } from '../../src/adapters/read-models/pool.ts'
 import { readPidFile } from '../../src/adapters/read-models/postmaster.ts'
 import type { Logger } from '../../src/ports/logger.ts'
-import { query, silent, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
+import { postgresKinds, query, silent, type TestDatabases } from '../support/postgres.ts'
 import { until } from '../support/recorded-log.ts'
+import { skipFor } from '../support/skip.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterEach(async () => {
@@ -140,12 +141,6 @@ test.runIf(process.getuid?.() === 0)(
   },
 )
 
-let postgres: TestPostgres
-beforeAll(async () => {
-  postgres = await startTestPostgres()
-})
-afterAll(() => postgres.stop())
-
 const program = join(import.meta.dirname, '../../migrations')
 /** The migrations of the program, in order. */
 const own = readdirSync(program)
@@ -181,95 +176,104 @@ const schemaOf = (url: string) =>
      WHERE table_schema = 'public' AND table_name <> 'mikro_orm_migrations' ORDER BY 1, 2`,
   )
 
-test('migrations go up and down, one step back at a time', async () => {
-  const url = await postgres.createDatabase()
-  const path = await migrations('9002-two')
-  expect(await migrationStatus(url, { folder: path })).toEqual({
-    applied: [],
-    pending: [...own, '9002-two'],
+describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
+  let postgres: TestDatabases
+  beforeAll(async () => {
+    if (reason === undefined) postgres = await start()
   })
-  expect(await migrate(url, { folder: path })).toEqual([...own, '9002-two'])
-  expect(await migrate(url, { folder: path })).toEqual([])
-  const after = await schemaOf(url)
-  expect(await migrate(url, { folder: path, direction: 'down' })).toEqual(['9002-two'])
-  for (const name of own.toReversed()) expect(await migrate(url, { folder: path, direction: 'down' })).toEqual([name])
-  expect((await migrationStatus(url, { folder: path })).pending).toHaveLength(own.length + 1)
-  expect(await schemaOf(url)).not.toEqual(after)
-  await migrate(url, { folder: path })
-  expect(await schemaOf(url)).toEqual(after)
-})
+  afterAll(() => postgres?.stop())
+  beforeEach((context) => skipFor(reason, context))
 
-test('an edited, missing, reordered or newer migration is refused, and nothing changes', async () => {
-  const url = await postgres.createDatabase()
-  const path = await migrations('9002-two', '9004-four')
-  await migrate(url, { folder: path })
-  const before = await schemaOf(url)
-  const refused = async (reason: RegExp): Promise<void> => {
-    await expect(migrate(url, { folder: path })).rejects.toThrow(MigrationsDiffer)
-    await expect(migrate(url, { folder: path, direction: 'down' })).rejects.toThrow(reason)
-    await expect(migrationStatus(url, { folder: path })).rejects.toThrow(reason)
-    expect(await schemaOf(url)).toEqual(before)
-  }
-  await addMigration(path, '9005-five', 'create table five (id integer)')
-  const two = join(path, '9002-two.ts')
-  const text = await readFile(two, 'utf8')
-  await writeFile(two, `${text}// later\n`)
-  await refused(/9002-two was edited after it ran/)
-  await writeFile(two, text)
+  test('migrations go up and down, one step back at a time', async () => {
+    const url = await postgres.createDatabase()
+    const path = await migrations('9002-two')
+    expect(await migrationStatus(url, { folder: path })).toEqual({
+      applied: [],
+      pending: [...own, '9002-two'],
+    })
+    expect(await migrate(url, { folder: path })).toEqual([...own, '9002-two'])
+    expect(await migrate(url, { folder: path })).toEqual([])
+    const after = await schemaOf(url)
+    expect(await migrate(url, { folder: path, direction: 'down' })).toEqual(['9002-two'])
+    for (const name of own.toReversed()) expect(await migrate(url, { folder: path, direction: 'down' })).toEqual([name])
+    expect((await migrationStatus(url, { folder: path })).pending).toHaveLength(own.length + 1)
+    expect(await schemaOf(url)).not.toEqual(after)
+    await migrate(url, { folder: path })
+    expect(await schemaOf(url)).toEqual(after)
+  })
 
-  await addMigration(path, '9003-three', 'create table three (id integer)')
-  await refused(/9003-three comes before 9004-four, which ran without it/)
-  await rm(join(path, '9003-three.ts'))
+  test('an edited, missing, reordered or newer migration is refused, and nothing changes', async () => {
+    const url = await postgres.createDatabase()
+    const path = await migrations('9002-two', '9004-four')
+    await migrate(url, { folder: path })
+    const before = await schemaOf(url)
+    const refused = async (reason: RegExp): Promise<void> => {
+      await expect(migrate(url, { folder: path })).rejects.toThrow(MigrationsDiffer)
+      await expect(migrate(url, { folder: path, direction: 'down' })).rejects.toThrow(reason)
+      await expect(migrationStatus(url, { folder: path })).rejects.toThrow(reason)
+      expect(await schemaOf(url)).toEqual(before)
+    }
+    await addMigration(path, '9005-five', 'create table five (id integer)')
+    const two = join(path, '9002-two.ts')
+    const text = await readFile(two, 'utf8')
+    await writeFile(two, `${text}// later\n`)
+    await refused(/9002-two was edited after it ran/)
+    await writeFile(two, text)
 
-  await rm(two)
-  await refused(/9002-two ran in the database and is missing here|comes before/)
-  await writeFile(two, text)
+    await addMigration(path, '9003-three', 'create table three (id integer)')
+    await refused(/9003-three comes before 9004-four, which ran without it/)
+    await rm(join(path, '9003-three.ts'))
 
-  await rm(join(path, '9004-four.ts'))
-  await refused(/9004-four ran in the database and is missing here/)
-  await rm(join(path, '9005-five.ts'))
-  await refused(/9004-four in the database is newer than this program/)
-})
+    await rm(two)
+    await refused(/9002-two ran in the database and is missing here|comes before/)
+    await writeFile(two, text)
 
-test('of two at once one runs and the other waits', async () => {
-  const url = await postgres.createDatabase()
-  const ran = await Promise.all([1, 2, 3].map(() => migrate(url)))
-  expect(ran.filter((names) => names.length > 0)).toEqual([own])
-  expect((await migrationStatus(url)).pending).toEqual([])
-})
+    await rm(join(path, '9004-four.ts'))
+    await refused(/9004-four ran in the database and is missing here/)
+    await rm(join(path, '9005-five.ts'))
+    await refused(/9004-four in the database is newer than this program/)
+  })
 
-test('a migration that fails or is killed halfway leaves nothing, and runs again', async () => {
-  const url = await postgres.createDatabase()
-  const path = await migrations()
-  await addMigration(path, '9002-failing', `create table two (id integer); select 1 / 0`)
-  await expect(migrate(url, { folder: path })).rejects.toThrow(/division by zero/)
-  expect((await migrationStatus(url, { folder: path })).applied).toEqual([])
-  expect(await schemaOf(url)).toEqual([])
+  test('of two at once one runs and the other waits', async () => {
+    const url = await postgres.createDatabase()
+    const ran = await Promise.all([1, 2, 3].map(() => migrate(url)))
+    expect(ran.filter((names) => names.length > 0)).toEqual([own])
+    expect((await migrationStatus(url)).pending).toEqual([])
+  })
 
-  await rename(join(path, '9002-failing.ts'), join(path, 'failed'))
-  await addMigration(path, '9002-two', `create table two (id integer); select pg_sleep(600)`)
-  const killed = migrate(url, { folder: path }).catch((error: Error) => error)
-  await until('the migration under way', async () => {
-    const rows = await query(
-      url,
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+  test('a migration that fails or is killed halfway leaves nothing, and runs again', async () => {
+    const url = await postgres.createDatabase()
+    const path = await migrations()
+    await addMigration(path, '9002-failing', `create table two (id integer); select 1 / 0`)
+    await expect(migrate(url, { folder: path })).rejects.toThrow(/division by zero/)
+    expect((await migrationStatus(url, { folder: path })).applied).toEqual([])
+    expect(await schemaOf(url)).toEqual([])
+
+    await rename(join(path, '9002-failing.ts'), join(path, 'failed'))
+    await addMigration(path, '9002-two', `create table two (id integer); select pg_sleep(600)`)
+    const killed = migrate(url, { folder: path }).catch((error: Error) => error)
+    await until('the migration under way', async () => {
+      const rows = await query(
+        url,
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
        WHERE datname = current_database() AND wait_event = 'PgSleep' AND pid <> pg_backend_pid()`,
-    )
-    return rows.length > 0
-  })
-  expect(await killed).toBeInstanceOf(Error)
-  expect(await schemaOf(url)).toEqual([])
+      )
+      return rows.length > 0
+    })
+    expect(await killed).toBeInstanceOf(Error)
+    expect(await schemaOf(url)).toEqual([])
 
-  // Between the last migration and its checksum: the table is there first, and refuses the second row.
-  await query(
-    url,
-    `CREATE TABLE migration_checksums (ordinal integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    // Between the last migration and its checksum: the table is there first, and refuses the second row.
+    await query(
+      url,
+      `CREATE TABLE migration_checksums (ordinal integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
        name text UNIQUE NOT NULL CHECK (name <> '9003-three'), checksum text NOT NULL,
        applied_at timestamptz NOT NULL DEFAULT now())`,
-  )
-  const made = await schemaOf(url)
-  const other = await migrations('9003-three')
-  await expect(migrate(url, { folder: other })).rejects.toThrow(/check constraint/)
-  expect(await schemaOf(url)).toEqual(made)
-  expect(await migrate(url)).toEqual(own)
+    )
+    const made = await schemaOf(url)
+    const other = await migrations('9003-three')
+    await expect(migrate(url, { folder: other })).rejects.toThrow(/check constraint/)
+    expect(await schemaOf(url)).toEqual(made)
+    expect(await migrate(url)).toEqual(own)
+  })
 })

@@ -22,6 +22,9 @@ const file = join(scratch, 'file')
 writeFileSync(file, '')
 const unreachable = 'postgres://ada:hunter2@127.0.0.1:1/runs?sslpassword=hunter2'
 
+const lost = 'esdb://ada:hunter2@127.0.0.1:1?tls=false'
+const nowhere = 'esdb+discover://ada:hunter2@127.0.0.1:1?tls=false&maxDiscoverAttempts=1'
+
 type Case = readonly [
   what: string,
   args: readonly string[],
@@ -34,9 +37,67 @@ const cases: readonly Case[] = [
   ['a port out of range', ['start'], 78, 'must be a number from 0 to 65535', { MILLRACE_PORT: '65536' }],
   ['heartbeats too rare for the lease', ['start', '--heartbeat-ms', '10001'], 78, 'at most a third of --lease-ms'],
   ['a variable misspelt', ['start'], 78, 'did you mean MILLRACE_DATABASE?', { MILLRACE_DATABSE: 'hunter2' }],
-  ['EventStoreDB', ['start', '--event-store', 'esdb://ada:hunter2@h'], 78, 'esdb:// is not supported yet'],
-  ['Kafka', ['start'], 78, 'kafka:// is not supported yet', { MILLRACE_QUEUE: 'kafka://ada:hunter2@h' }],
-  ['Redis', ['start', '--leases', 'redis://:hunter2@h'], 78, 'redis:// is not supported yet'],
+  [
+    'an EventStoreDB that is not there',
+    ['start', '--event-store', lost, '--event-store-wait-ms', '0', '--data', join(scratch, 'd')],
+    69,
+    'EventStoreDB at esdb://ada:***@127.0.0.1:1 cannot be used: 14 UNAVAILABLE: No connection established',
+  ],
+  [
+    'an EventStoreDB to be discovered that is not there',
+    ['start', '--event-store', nowhere, '--event-store-wait-ms', '0', '--data', join(scratch, 'e')],
+    69,
+    'EventStoreDB at esdb+discover://ada:***@127.0.0.1:1 cannot be used: Failed to discover after 1 attempts',
+  ],
+  [
+    'an option that EventStoreDB has not',
+    ['start', '--event-store', `${lost}&hunter=hunter2`, '--data', join(scratch, 'f')],
+    78,
+    'the URL of the event store has an option that is unknown',
+  ],
+  [
+    'an authority of EventStoreDB that is not there',
+    ['start', '--event-store', 'esdb://ada:hunter2@h?tlsCaFile=/none', '--data', join(scratch, 'g')],
+    78,
+    'cannot be used: Failed to load certificate file',
+  ],
+  [
+    'a Kafka that is not there',
+    ['start', '--database-wait-ms', '0', '--log-level', 'fatal', '--data', join(scratch, 'k')],
+    69,
+    'Kafka at 127.0.0.1:1 cannot be used',
+    { MILLRACE_QUEUE: 'kafka://ada:hunter2@127.0.0.1:1' },
+  ],
+  [
+    'options for Kafka',
+    ['start', '--queue', 'kafka://ada:hunter2@h?acks=0', '--data', join(scratch, 'l')],
+    78,
+    'has an unknown parameter; there are ssl',
+  ],
+  [
+    'a worker that shares nothing',
+    ['start', '--roles', 'worker'],
+    78,
+    'it needs --queue kafka://… and --leases redis://…',
+  ],
+  [
+    'a Redis that is not there',
+    ['start', '--leases', 'redis://:hunter2@127.0.0.1:1/2', '--database-wait-ms', '0', '--data', join(scratch, 'r')],
+    69,
+    'Redis at redis://127.0.0.1:1/2 cannot be used: connect ECONNREFUSED',
+  ],
+  [
+    'options for Redis',
+    ['start', '--leases', 'redis://:hunter2@h?keyPrefix=a'],
+    78,
+    'the number of a database at most',
+  ],
+  [
+    'a replica of nothing',
+    ['start', '--database-replica', 'postgres://a:hunter2@h/d'],
+    78,
+    'name that with --database',
+  ],
   ['another database', ['start', '--database', 'mysql://a:hunter2@h'], 78, 'must begin with embedded: or postgres://'],
   ['a URL that is none', ['start', '--database', 'postgres://a:hunter2@h:x/'], 78, 'is no URL'],
   ['an address that others reach', ['start', '--host', '0.0.0.0'], 78, 'must be a loopback address'],

@@ -81,7 +81,16 @@ describe('settings', () => {
     [{ allowOutbound: 'build1:8080' }, /neither/],
     [{ allowOutbound: '*.internal' }, /neither/],
     [{ allowOutbound: '[::1]' }, /neither/],
-    [{ queue: 'KAFKA://h' }, /not supported yet/],
+    [{ queue: 'KAFKA://h' }, /must begin with memory: or kafka:/],
+    [{ leases: 'redis://h' }, undefined],
+    [{ leases: 'rediss://ada:secret@h:6380/15' }, undefined],
+    [{ leases: 'redis://' }, /number of a database at most|is no URL/],
+    [{ leases: 'redis://h/a' }, /number of a database at most/],
+    [{ leases: 'redis://h?enableOfflineQueue=1' }, /number of a database at most/],
+    [{ leases: 'postgres://h' }, /must begin with memory: or redis:\/\/ or rediss:\/\//],
+    [{ database: 'postgres://h/d', databaseReplica: 'postgres://r/d' }, undefined],
+    [{ databaseReplica: 'postgres://r/d' }, /name that with --database/],
+    [{ databaseReplica: 'embedded:' }, /must begin with postgres:/],
   ] as const)('%j', (flags, problem) => {
     const problems = problemsOf(flags)
     if (problem === undefined) expect(problems).toEqual([])

@@ -3,17 +3,29 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Work } from '../../src/domain/execution/work.ts'
 import type { WorkQueue } from '../../src/ports/work-queue.ts'
 import { after, held, someWork } from '../support/some-work.ts'
+import { orderContract } from './work-queue-order.ts'
 
-/** `pass` lets the queue's own time go by. */
-export type OpenedQueue = { readonly queue: WorkQueue; pass(ms: number): Promise<void>; close(): Promise<void> }
+export type OpenedQueue = {
+  readonly queue: WorkQueue
+  /** Lets the queue's own time go by. */
+  pass(ms: number): Promise<void>
+  /** Resolves when what was published to the default queue has come to its consumers, where that takes its time. */
+  arrived?(): Promise<void>
+  close(): Promise<void>
+}
 
-export function workQueueContract(name: string, open: () => Promise<OpenedQueue>): void {
+const byId = (a: Work, b: Work): number => (a.id < b.id ? -1 : 1)
+
+/** @param patienceMs how long work may take to its consumer: where it goes over a network, longer than from memory */
+export function workQueueContract(name: string, open: () => Promise<OpenedQueue>, patienceMs = 1_000): void {
+  const eventually = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: patienceMs })
   describe(`work queue contract: ${name}`, () => {
     let queue: WorkQueue
     let pass: (ms: number) => Promise<void>
+    let arrived: () => Promise<void>
     let close: () => Promise<void>
     beforeEach(async () => {
-      ;({ queue, pass, close } = await open())
+      ;({ queue, pass, arrived = async () => {}, close } = await open())
     })
     const statsOf = async (name: string) => (await queue.stats()).find(({ queue }) => queue === name)
     /** The stages in the order in which one consumer, one at a time, takes them. */
@@ -22,7 +34,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const consumer = queue.consume(queues, { concurrency: 1 }, async ({ stage }) => {
         order.push(stage)
       })
-      await vi.waitFor(() => expect(order).toHaveLength(count))
+      await eventually(() => expect(order).toHaveLength(count))
       await consumer.close()
       return order.join(' ')
     }
@@ -33,10 +45,10 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       await queue.publish([waits, runs, done])
       const { taken, handle, finish, finishAll } = held()
       const consumer = queue.consume(['default'], { concurrency: 10 }, handle)
-      await vi.waitFor(() => expect(taken).toHaveLength(2))
+      await eventually(() => expect(taken).toHaveLength(2))
       finish.get(done.id)!()
       const ids = [waits.id, runs.id, done.id, 'never:1:0']
-      await vi.waitFor(async () => expect(await queue.lacking(ids)).toEqual([done.id, 'never:1:0']))
+      await eventually(async () => expect(await queue.lacking(ids)).toEqual([done.id, 'never:1:0']))
       finishAll()
       await consumer.close()
     })
@@ -47,7 +59,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const { taken, handle, finishAll } = held()
       const consumer = queue.consume(['default'], { concurrency: 10 }, handle)
       await queue.publish([late])
-      await vi.waitFor(() => expect(taken).toEqual([early, late]))
+      await eventually(() => expect(taken).toEqual([early, late]))
       finishAll()
       await consumer.close()
     })
@@ -57,7 +69,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const consumer = queue.consume(['linux'], { concurrency: 10 }, handle)
       const mine = someWork({ queue: 'linux' })
       await queue.publish([someWork({ queue: 'windows' }), mine])
-      await vi.waitFor(() => expect(taken).toEqual([mine]))
+      await eventually(() => expect(taken).toEqual([mine]))
       expect(await statsOf('windows')).toMatchObject({ depth: 1, consumers: 0 })
       finishAll()
       await consumer.close()
@@ -70,7 +82,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const consumer = queue.consume(['default'], { concurrency: 10 }, handle)
       const marker = someWork()
       await queue.publish([work, marker])
-      await vi.waitFor(() => expect(taken.at(-1)).toEqual(marker))
+      await eventually(() => expect(taken.at(-1)).toEqual(marker))
       expect(taken.filter(({ id }) => id === work.id)).toHaveLength(1)
       finishAll()
       await consumer.close()
@@ -80,84 +92,18 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const { taken, handle, finish, finishAll } = held()
       const consumer = queue.consume(['a', 'b'], { concurrency: 4, perQueue: { a: 2 } }, handle)
       await queue.publish(Array.from({ length: 5 }, () => someWork({ queue: 'a' })))
-      await vi.waitFor(() => expect(taken).toHaveLength(2))
+      await eventually(() => expect(taken).toHaveLength(2))
       await queue.publish(Array.from({ length: 5 }, () => someWork({ queue: 'b' })))
-      await vi.waitFor(() => expect(taken).toHaveLength(4))
+      await eventually(() => expect(taken).toHaveLength(4))
       expect(taken.filter((work) => work.queue === 'a')).toHaveLength(2)
       finish.get(taken[0]!.id)!()
-      await vi.waitFor(() => expect(taken).toHaveLength(5))
+      await eventually(() => expect(taken).toHaveLength(5))
       const ended = consumer.close()
       finishAll()
       await ended
     })
 
-    it('takes higher priority first, then what came first', async () => {
-      const order = [0, 5, -3, 5, 0].map((priority, n) => someWork({ priority, stage: `s${n}` }))
-      await queue.publish(order)
-      expect(await taken(5)).toBe('s1 s3 s0 s4 s2')
-    })
-
-    it('takes what was scheduled first, in whatever order it comes', async () => {
-      await queue.publish([30, 10, 20].map((ms) => someWork({ scheduledAt: after(ms), stage: `s${ms}` })))
-      expect(await taken(3)).toBe('s10 s20 s30')
-    })
-
-    it('lets nothing wait for ever behind higher priority: a point is worth ten seconds of age', async () => {
-      const old = someWork({ stage: 'old', scheduledAt: after(0) })
-      const urgent = [19, 21].map((s) => someWork({ stage: `at${s}`, priority: 2, scheduledAt: after(s * 1_000) }))
-      await queue.publish([...urgent, old])
-      expect(await taken(3)).toBe('at19 old at21')
-    })
-
-    it('lets namespaces take turns, and has one that comes later wait for nobody else’s backlog', async () => {
-      const of = (namespace: string, stages: string) =>
-        stages.split(' ').map((stage, ms) => someWork({ namespace, stage, scheduledAt: after(ms) }))
-      await queue.publish([...of('a', 'a1 a2 a3 a4'), ...of('b', 'b1 b2')])
-      const late = someWork({ namespace: 'c', stage: 'c1', scheduledAt: after(60_000) })
-      await queue.publish([late])
-      expect(await taken(7)).toBe('a1 b1 c1 a2 b2 a3 a4')
-    })
-
-    it('lets priority go ahead between namespaces, by a bounded number of turns', async () => {
-      const urgent = Array.from({ length: 40 }, () => someWork({ namespace: 'a', stage: 'a', priority: 1 }))
-      const others = Array.from({ length: 10 }, () => someWork({ namespace: 'b', stage: 'b' }))
-      await queue.publish([...others, ...urgent])
-      const order = (await taken(50)).split(' ')
-      const first = order.indexOf('b')
-      expect(first).toBeGreaterThan(5)
-      expect(first).toBeLessThan(40)
-      // From then on they share.
-      const next = order.slice(first, first + 10)
-      expect(next.filter((stage) => stage === 'b').length).toBeGreaterThan(3)
-    })
-
-    it('has no namespace make up for the turns that it was not there for', async () => {
-      await queue.publish(Array.from({ length: 10 }, () => someWork({ namespace: 'a' })))
-      await taken(10)
-      const of = (namespace: string) =>
-        [1, 2, 3].map((n) => someWork({ namespace, stage: `${namespace}${n}`, scheduledAt: after(n) }))
-      await queue.publish([...of('b'), ...of('a')])
-      expect(await taken(6)).toBe('b1 a1 b2 a2 b3 a3')
-    })
-
-    it('has nobody who comes pay for those who went ahead by priority', async () => {
-      const urgent = Array.from({ length: 5 }, () => someWork({ namespace: 'a', stage: 'a', priority: 1 }))
-      const others = Array.from({ length: 9 }, () => someWork({ namespace: 'b', stage: 'b' }))
-      await queue.publish([...others, ...urgent])
-      const order: string[] = []
-      const consumer = queue.consume(['default'], { concurrency: 1 }, async ({ stage }) => {
-        if (order.push(stage) === 5) await queue.publish([someWork({ namespace: 'c', stage: 'c' })])
-      })
-      await vi.waitFor(() => expect(order).toHaveLength(15))
-      expect(order.slice(0, 8).join(' ')).toMatch(/^a a a a a (b )?c b/)
-      await consumer.close()
-    })
-
-    it('takes from its queues in turn, however much one of them holds', async () => {
-      const many = Array.from({ length: 5 }, (_, n) => someWork({ stage: `d${n}` }))
-      await queue.publish([...many, someWork({ queue: 'heavy', stage: 'h', scheduledAt: after(60_000) })])
-      expect(await taken(6, ['default', 'heavy'])).toBe('d0 h d1 d2 d3 d4')
-    })
+    orderContract({ queue: () => queue, taken, arrived: () => arrived(), eventually })
 
     it('gives work that asks for labels only to who has them all, also when its route comes to be later', async () => {
       const plain = held()
@@ -168,8 +114,8 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
         someWork({ queue: name }),
       ) as [Work, Work, Work, Work]
       await queue.publish([both, one, arm, elsewhere])
-      await vi.waitFor(() => expect(gpu.taken).toEqual([both, one]))
-      await vi.waitFor(() => expect(plain.taken).toEqual([arm]))
+      await eventually(() => expect(gpu.taken.toSorted(byId)).toEqual([both, one].sort(byId)))
+      await eventually(() => expect(plain.taken).toEqual([arm]))
       expect(await statsOf('heavy')).toMatchObject({ labels: ['gpu'], depth: 1, consumers: 0 })
       for (const { finishAll } of [plain, gpu]) finishAll()
       await Promise.all([other.close(), able.close()])
@@ -181,7 +127,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const { taken, handle, finishAll } = held()
       const options = { concurrency: 9, perQueue: { default: 1 }, labels: ['gpu'] }
       const consumer = queue.consume(['default'], options, handle)
-      await vi.waitFor(() => expect(taken.map(({ stage }) => stage)).toEqual(['gpu']))
+      await eventually(() => expect(taken.map(({ stage }) => stage)).toEqual(['gpu']))
       expect((await queue.stats()).map(({ depth, running }) => [depth, running])).toEqual([
         [1, 0],
         [0, 1],
@@ -198,14 +144,14 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const { taken, handle, finish, finishAll } = held()
       const consumer = queue.consume(['default'], { concurrency: 1 }, handle)
       await queue.publish([running, first, second, third])
-      await vi.waitFor(() => expect(taken).toEqual([running]))
+      await eventually(() => expect(taken).toEqual([running]))
       await queue.withdraw([running.id, first.id, third.id, 'unknown'])
       expect(await statsOf('default')).toMatchObject({ depth: 1, oldestAt: after(2), running: 1 })
       finish.get(running.id)!()
-      await vi.waitFor(() => expect(taken).toEqual([running, second]))
+      await eventually(() => expect(taken).toEqual([running, second]))
       await queue.publish([first])
       finishAll()
-      await vi.waitFor(() => expect(taken).toEqual([running, second, first]))
+      await eventually(() => expect(taken).toEqual([running, second, first]))
       const closing = consumer.close()
       finishAll()
       await closing
@@ -219,7 +165,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const consumer = queue.consume(['default'], { concurrency: 1, labels: ['gpu'] }, async ({ stage }) => {
         order.push(stage)
       })
-      await vi.waitFor(() => expect(order.join(' ')).toBe('d0 g1 d1 g2 d2 d3'))
+      await eventually(() => expect(order.join(' ')).toBe('d0 g1 d1 g2 d2 d3'))
       await consumer.close()
     })
 
@@ -232,7 +178,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       await pass(59_000)
       const { taken, handle, finishAll } = held()
       const consumer = queue.consume(['default'], { concurrency: 1, labels: ['gpu'] }, handle)
-      await vi.waitFor(() => expect(taken).toHaveLength(1))
+      await eventually(() => expect(taken).toHaveLength(1))
       const none = { publishedPerMinute: 0, takenPerMinute: 0, published: 0, taken: 0 }
       const rate = { publishedPerMinute: 2, takenPerMinute: 1, published: 2, taken: 1 }
       expect(await queue.stats()).toEqual([
@@ -255,7 +201,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
         throw new Error('no disk')
       })
       await queue.publish([work])
-      await vi.waitFor(async () => expect(await queue.deadLetters()).toEqual([{ work, reason: 'no disk' }]))
+      await eventually(async () => expect(await queue.deadLetters()).toEqual([{ work, reason: 'no disk' }]))
       expect(deliveries).toBe(3)
       await consumer.close()
     })
@@ -264,7 +210,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       const { taken, handle, finishAll } = held()
       const consumer = queue.consume(['default'], { concurrency: 1 }, handle)
       await queue.publish([someWork(), someWork()])
-      await vi.waitFor(() => expect(taken).toHaveLength(1))
+      await eventually(() => expect(taken).toHaveLength(1))
       let closed = false
       const closing = consumer.close().then(() => {
         closed = true
@@ -287,7 +233,7 @@ export function workQueueContract(name: string, open: () => Promise<OpenedQueue>
       await first.close()
       const second = queue.consume(['default'], { concurrency: 2 }, take)
       await queue.publish(work.slice(25))
-      await vi.waitFor(() => expect(taken).toHaveLength(50))
+      await eventually(() => expect(taken).toHaveLength(50))
       expect(new Set(taken).size).toBe(50)
       await second.close()
     })

@@ -4,6 +4,7 @@ import type { Work } from '../../src/domain/execution/work.ts'
 import type { DomainEvent, RecordedEvent } from '../../src/domain/message.ts'
 import type { WorkQueue } from '../../src/ports/work-queue.ts'
 import { createDispatcher } from '../../src/reactors/dispatcher.ts'
+import { silent } from '../support/engine.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { recordedLog } from '../support/recorded-log.ts'
 import { begun, completed, failed, retried, scheduled } from '../support/runs.ts'
@@ -24,8 +25,9 @@ function dispatching(options: { fails?: number } = {}) {
     withdraw: async () => {},
   } as unknown as WorkQueue
   const log = recordedLog()
-  const leases = createMemoryLeases(new ManualClock())
-  const dispatcher = createDispatcher({ store: {} as never, queue, leases })
+  const clock = new ManualClock()
+  const leases = createMemoryLeases(clock)
+  const dispatcher = createDispatcher({ store: {} as never, queue, leases, clock, logger: silent })
   let read = 0
   return {
     dispatcher,

@@ -1,4 +1,4 @@
-// How a reactor ends: with a snapshot where it can leave one that is true.
+// When a reactor leaves a snapshot: every so many events, and at its end where it can leave one that is true.
 import { beforeEach, expect, it, vi } from 'vitest'
 import type { EventStore } from '../../src/ports/event-store.ts'
 import { StoreUnavailable } from '../../src/ports/event-store.ts'
@@ -6,7 +6,7 @@ import { type Reactor, runReactor } from '../../src/reactors/reactor.ts'
 import { anEvent } from '../contracts/event-store.ts'
 import { silent } from '../support/engine.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { appending, eventsOf, freshStore } from '../support/stores.ts'
+import { appending, eventsOf, freshStore, methodsOf } from '../support/stores.ts'
 
 let store: EventStore
 beforeEach(async () => {
@@ -61,4 +61,24 @@ it('has stopped also where no snapshot can be written', async () => {
     full,
   )
   expect(await snapshots()).toEqual([])
+})
+
+it.each([
+  [undefined, 1],
+  [1_000, 0],
+])('leaves one every so many events, however far apart their positions lie: %s', async (spacing, expected) => {
+  const spaced = { ...methodsOf(store), ...(spacing === undefined ? {} : { spacing }) }
+  const stop = new AbortController()
+  const reactor = counting(async () => {})
+  const running = runReactor(reactor, {
+    ...{ store: spaced, clock: new ManualClock(), logger: silent, snapshotEvery: 5, signal: stop.signal },
+  })
+  const paused = () => anEvent('ExecutionPaused', { reason: 'x', remainingMs: 1 })
+  await store.append('execution-a', 'any', Array.from({ length: 12 }, paused))
+  await vi.waitFor(() => expect(running.acted()).toBeGreaterThanOrEqual(12))
+  // Whatever was to be written is before this in the log, which takes one after the other.
+  await store.append('execution-b', 'any', [anEvent()])
+  expect(await snapshots()).toHaveLength(expected)
+  stop.abort()
+  await running.stopped
 })

@@ -110,6 +110,6 @@ export function createBroker(network: Network): Broker {
       const gone = new Set(await lacking([...everSent]))
       return [...everSent].filter((id) => !gone.has(id))
     },
-    dead: async () => (await queue.deadLetters()).map(({ work }) => original(work)),
+    dead: async () => (await queue.deadLetters()).flatMap(({ work }) => (work ? [original(work)] : [])),
   }
 }

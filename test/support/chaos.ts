@@ -1,7 +1,9 @@
-// `npm run chaos -- --minutes 10`: the whole program under load and faults for as long as it is told, then the judgement.
+// `npm run chaos -- --minutes 10 [--profile distributed]`: the whole program under load and faults for as long as it is told, then the judgement.
 // CHAOS_SEED repeats the order of the faults. The last line of output is JSON; the exit code is 0 when all promises held.
 import { parseArgs } from 'node:util'
 import { seededChance } from './chance.ts'
+import { distributedObstacle } from './distributed.ts'
+import { harms, tormentDistributed } from './distributed-chaos.ts'
 import { type FaultKind, kindsFor, type Struck, strike } from './faults.ts'
 import { judge, nothing } from './judge.ts'
 import { Scene } from './scene.ts'
@@ -13,8 +15,14 @@ const MOST_LEFT_OVER = 40
 /** Each minute; less than this, and it has shown nothing. */
 const LEAST_COMPLETED = 60
 const LEAST_OF_EACH = 1
+/** Each minute, of a profile whose servers are killed all the time. */
+const LEAST_DISTRIBUTED = 30
 
-const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } })
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '10' }, profile: { type: 'string', default: 'embedded' } },
+})
+if (values.profile !== 'embedded' && values.profile !== 'distributed')
+  throw new Error(`--profile is embedded or distributed, not ${values.profile}`)
 const minutes = Number(values.minutes)
 if (!(minutes > 0)) throw new Error(`--minutes is a number above 0, not ${values.minutes}`)
 
@@ -28,16 +36,36 @@ const began = Date.now()
 const endsAt = began + minutes * 60_000
 const struck: Struck = {}
 try {
-  const megabytes = DISK_MEGABYTES.least + Math.ceil(DISK_MEGABYTES.perMinute * minutes)
-  const scene = await Scene.make(seededChance(), scope, megabytes)
-  if (scene.undivided !== undefined) console.log(`no disk is filled: ${scene.undivided}`)
-  process.exitCode = (await torment(scene, kindsFor(scene))) ? 0 : 1
+  process.exitCode = (await (values.profile === 'distributed' ? distributed() : embedded())) ? 0 : 1
 } catch (error) {
   console.error(error)
   process.exitCode = 1
 }
 if (process.exitCode !== 0) for (const report of reporting) report()
 for (const close of closing) await close()
+
+async function embedded(): Promise<boolean> {
+  const megabytes = DISK_MEGABYTES.least + Math.ceil(DISK_MEGABYTES.perMinute * minutes)
+  const scene = await Scene.make(seededChance(), scope, megabytes)
+  if (scene.undivided !== undefined) console.log(`no disk is filled: ${scene.undivided}`)
+  return torment(scene, kindsFor(scene))
+}
+
+/** Every role a process of its own, on real servers: each of them harmed in turn. */
+async function distributed(): Promise<boolean> {
+  const why = await distributedObstacle()
+  if (why !== undefined) throw new Error(`the distributed profile cannot be had here: ${why}`)
+  const isEnough = (): boolean => Date.now() >= endsAt
+  const { faults, figures } = await tormentDistributed(scope, seededChance(), harms, isEnough, (line) =>
+    console.log(line),
+  )
+  for (const line of faults) console.log(line)
+  const harmed = Object.keys(figures.harm ?? {}).length
+  const isTooLittle = harmed < harms.length || Number(figures.completed) < LEAST_DISTRIBUTED * minutes
+  if (isTooLittle) console.log('too little was done to have shown anything')
+  console.log(JSON.stringify({ name: 'chaos-distributed', minutes: round((Date.now() - began) / 60_000), ...figures }))
+  return faults.length === 0 && !isTooLittle
+}
 
 /** Answers whether all that was promised held, and enough was done for that to mean something. */
 async function torment(scene: Scene, deck: readonly FaultKind[]): Promise<boolean> {

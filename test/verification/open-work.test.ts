@@ -52,7 +52,7 @@ async function engineThatOverlooks(atFirst: Overlooks) {
   const leases = createMemoryLeases(clock)
   const handle = createHandle(store)
   const stop = new AbortController()
-  const dispatcher = createDispatcher({ store, queue, leases })
+  const dispatcher = createDispatcher({ store, queue, leases, clock, logger: silent })
   const timekeeper = createTimekeeper({ issue: createIssue(handle), leases, clock, logger: silent, leaseCheckMs: 200 })
   const subWorkflows = createSubWorkflowReactor(createSubWorkflows({ handle, store, clock }))
   const allocator = createAllocator(createAllocation({ handle, clock }), clock)

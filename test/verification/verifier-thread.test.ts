@@ -44,7 +44,10 @@ const asked = (signal = new AbortController().signal, told: Told[] = []) => ({
 test('it answers what a reading in this thread answers', async () => {
   const store = await record(20)
   const told: Told[] = []
-  const findings = await createThreadedCheck({ data, eventStore: undefined }, NOWHERE)(asked(undefined, told))
+  const findings = await createThreadedCheck(
+    { data, eventStore: undefined, eventStoreWaitMs: 0 },
+    NOWHERE,
+  )(asked(undefined, told))
   expect(findings).toEqual(await createCheckLog(store, undefined)(asked()))
   expect(findings.events).toBe((await store.head()) + 1)
   expect(told.at(-1)).toEqual({ phase: 'comparing the read models', events: findings.events, of: findings.events })
@@ -53,7 +56,10 @@ test('it answers what a reading in this thread answers', async () => {
 
 test('read models that cannot be reached are told of, and the log is checked all the same', async () => {
   const store = await record(3)
-  const findings = await createThreadedCheck({ data, eventStore: undefined }, NOWHERE)({ ...asked(), readModels: true })
+  const findings = await createThreadedCheck(
+    { data, eventStore: undefined, eventStoreWaitMs: 0 },
+    NOWHERE,
+  )({ ...asked(), readModels: true })
   expect(findings.notChecked).toEqual([expect.stringMatching(/^the read models: .*ECONNREFUSED/)])
   expect(findings.streams).toEqual({ open: 0, ended: 3 })
   await store.close()
@@ -62,7 +68,7 @@ test('read models that cannot be reached are told of, and the log is checked all
 test('it ends when it is told to, and the log can be read on', async () => {
   const store = await record(3)
   const stop = new AbortController()
-  const check = createThreadedCheck({ data, eventStore: undefined }, NOWHERE)(asked(stop.signal))
+  const check = createThreadedCheck({ data, eventStore: undefined, eventStoreWaitMs: 0 }, NOWHERE)(asked(stop.signal))
   stop.abort(new Error('enough'))
   await expect(check).rejects.toThrow('enough')
   expect(await store.head()).toBeGreaterThan(0)
@@ -72,7 +78,9 @@ test('it ends when it is told to, and the log can be read on', async () => {
 test('a log that cannot be opened is an error of the check alone', async () => {
   await (await record(1)).close()
   await writeFile(join(data, 'log', LOG_FILE), 'this is no log')
-  await expect(createThreadedCheck({ data, eventStore: undefined }, NOWHERE)(asked())).rejects.toThrow('event log')
+  await expect(
+    createThreadedCheck({ data, eventStore: undefined, eventStoreWaitMs: 0 }, NOWHERE)(asked()),
+  ).rejects.toThrow('event log')
 })
 
 test('an event that this program is too old for, and one that is none, are accused and do not end the check', async () => {

@@ -117,6 +117,8 @@ function assertPrefix(applied: readonly Applied[], known: readonly Known[]): voi
 async function run(url: string, folder: string, direction: 'up' | 'down', names: readonly Known[]): Promise<void> {
   const orm = await MikroORM.init({
     clientUrl: url,
+    // Of the URL it would take neither sslmode nor any other option.
+    driverOptions: { connectionString: url },
     entities: [],
     discovery: { warnWhenNoEntities: false },
     extensions: [Migrator],

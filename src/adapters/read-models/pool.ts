@@ -2,18 +2,22 @@ import { Pool } from 'pg'
 import type { Logger } from '../../ports/logger.ts'
 
 const STATEMENT_MS = 30_000
+/** What PostgreSQL has not ended by itself by then never reached it, or its answer never comes. */
+const ANSWER_MS = 5_000
 const CONNECT_MS = 5_000
 
-/** Connections to the read models. `max` is how many at once; a statement may take 30 s. */
-export function createPool(url: string, options: { max?: number; logger?: Logger } = {}): Pool {
+/** Connections to the read models. `max` is how many at once; a statement may take 30 s, or `statementMs`. */
+export function createPool(url: string, options: { max?: number; statementMs?: number; logger?: Logger } = {}): Pool {
+  const { max = 8, statementMs = STATEMENT_MS } = options
   const pool = new Pool({
     connectionString: url,
-    max: options.max ?? 8,
+    max,
     connectionTimeoutMillis: CONNECT_MS,
     idleTimeoutMillis: 30_000,
-    statement_timeout: STATEMENT_MS,
-    lock_timeout: STATEMENT_MS,
-    idle_in_transaction_session_timeout: 2 * STATEMENT_MS,
+    statement_timeout: statementMs,
+    lock_timeout: statementMs,
+    idle_in_transaction_session_timeout: 2 * statementMs,
+    query_timeout: statementMs + Math.min(statementMs, ANSWER_MS),
     keepAlive: true,
     application_name: 'millrace',
     options: '-c TimeZone=UTC',

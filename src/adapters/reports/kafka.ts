@@ -1,0 +1,188 @@
+// Reports over Kafka: a worker needs no more than the brokers to say what it does, and engines share the topic between them.
+import { setTimeout as pass } from 'node:timers/promises'
+import type { Logger } from '../../ports/logger.ts'
+import type { ReportedWork, StageReports, WorkerReport } from '../../ports/stage-reports.ts'
+import type { WorkerNews, WorkerRegistry } from '../../ports/worker-registry.ts'
+import { type Administration, createAdministration, type TopicConfig } from '../kafka/administration.ts'
+import type { StoredRecord } from '../kafka/client.ts'
+import { type Member, startMember } from '../kafka/member.ts'
+import { createSender, type Sender } from '../kafka/sender.ts'
+import type { KafkaSettings } from '../kafka/url.ts'
+import { deadReportTopic, MAX_REPORT_BYTES, newsMessage, parse, reportMessage, reportTopic } from './messages.ts'
+import { Unhandled } from './unhandled.ts'
+
+const WEEK_MS = 7 * 86_400_000
+/** What stands around a value: key, headers and the batch's own head. */
+const MAX_MESSAGE_BYTES = MAX_REPORT_BYTES + 65_536
+const AGAIN_MS = 500
+const COMMIT_EVERY_MS = 250
+/** So many reports are held; beyond that the rest stays with the brokers. */
+const MOST_HELD = 2_000
+
+type Deps = { readonly settings: KafkaSettings; readonly logger: Logger }
+
+const config = (partitions?: number): TopicConfig => ({
+  ...(partitions === undefined ? {} : { numPartitions: partitions }),
+  configEntries: [
+    { name: 'retention.ms', value: String(WEEK_MS) },
+    { name: 'max.message.bytes', value: String(MAX_MESSAGE_BYTES) },
+  ],
+})
+
+function open({ settings, logger }: Deps): { administration: Administration; sender: Sender; ready: Promise<unknown> } {
+  const administration = createAdministration(settings, logger)
+  const sender = createSender(settings, logger, administration.provideAgain)
+  const ready = Promise.all([
+    administration.provide(reportTopic(settings.prefix), config()),
+    administration.provide(deadReportTopic(settings.prefix), config(1)),
+  ])
+  return { administration, sender, ready }
+}
+
+export type SentReports = { readonly reports: StageReports; readonly registry: WorkerRegistry; close(): Promise<void> }
+
+/** The side of the worker. @throws when no broker can be reached */
+export async function connectReports(deps: Deps): Promise<SentReports> {
+  const { administration, sender, ready } = open(deps)
+  await ready
+  const { prefix } = deps.settings
+  return {
+    reports: {
+      async report(work, report) {
+        await sender.send([reportMessage(prefix, work, report)])
+        return 'sent'
+      },
+    },
+    registry: {
+      async report(workerId, news) {
+        await sender.send([newsMessage(prefix, workerId, news)])
+        return 'sent'
+      },
+    },
+    async close() {
+      await sender.close()
+      await administration.close()
+    },
+  }
+}
+
+export type ReportTaking = Deps & {
+  /** After this an engine that is not heard of loses its reports to others. */
+  readonly sessionMs?: number
+  /** Rejects where the log cannot be written; then the report is taken again, and what is about the same run waits. */
+  report(work: ReportedWork, report: WorkerReport): Promise<void>
+  news(workerId: string, news: WorkerNews): Promise<void>
+}
+
+/** The side of an engine: of one run one report after another, of different runs many at once. @throws when no broker can be reached */
+export async function takeReports(options: ReportTaking): Promise<{ close(): Promise<void> }> {
+  const { settings, logger, sessionMs = 10_000 } = options
+  const { administration, sender, ready } = open(options)
+  await ready
+  const topic = reportTopic(settings.prefix)
+  /** The last of what is under way by key. */
+  const tails = new Map<string, Promise<void>>()
+  let partitions = new Map<number, Unhandled>()
+  let held = 0
+  let isPaused = false
+  let closed = false
+
+  function take(partition: number, record: StoredRecord): void {
+    const unhandled = partitions.get(partition)!
+    const offset = Number(record.offset)
+    if (!unhandled.arrived(offset)) return
+    held++
+    const key = record.key?.toString() ?? ''
+    const tail = (tails.get(key) ?? Promise.resolve())
+      .then(() => handle(partition, record))
+      .then((isDone) => {
+        if (isDone) unhandled.done(offset)
+        held--
+        if (tails.get(key) === tail) tails.delete(key)
+        if (isPaused && held < MOST_HELD / 2) resume()
+      })
+    tails.set(key, tail)
+  }
+
+  function resume(): void {
+    isPaused = false
+    member.resume()
+  }
+
+  /** Until it is done; false where it is not, since the engine ends. */
+  async function handle(partition: number, record: StoredRecord): Promise<boolean> {
+    while (!closed) {
+      try {
+        const incoming = parse(record)
+        if (incoming.kind === 'report') await options.report(incoming.work, incoming.report)
+        else if (incoming.kind === 'news') await options.news(incoming.workerId, incoming.news)
+        else await setAside(partition, record, incoming.reason)
+        return true
+      } catch (err) {
+        logger.warn(
+          { topic, partition, offset: record.offset, err },
+          'a report cannot be taken now, will be tried again',
+        )
+        await pass(AGAIN_MS)
+      }
+    }
+    return false
+  }
+
+  async function setAside(partition: number, record: StoredRecord, reason: string): Promise<void> {
+    const headers = { reason, topic, partition: String(partition), offset: record.offset }
+    const value = record.value === null || record.value.length > MAX_REPORT_BYTES ? null : record.value
+    await sender.send([{ topic: deadReportTopic(settings.prefix), key: record.key, value, headers }])
+    logger.warn({ topic, partition, offset: record.offset, reason }, 'a message is no report and was put aside')
+  }
+
+  async function batch(partition: number, records: readonly StoredRecord[]): Promise<number> {
+    if (held >= MOST_HELD) {
+      isPaused = true
+      member.pause()
+      return 0
+    }
+    const first = records[0]
+    if (first === undefined) return 0
+    if (!partitions.has(partition)) partitions.set(partition, new Unhandled(Number(first.offset)))
+    for (const record of records) take(partition, record)
+    return records.length
+  }
+
+  async function commit(): Promise<void> {
+    const moved = [...partitions].filter(([, unhandled]) => unhandled.moved)
+    if (moved.length === 0) return
+    const offsets = moved.map(([partition, unhandled]) => ({ partition, offset: String(unhandled.position) }))
+    const committed = await member.commit(offsets).catch((err) => {
+      logger.warn({ topic, err }, 'what is done could not be committed to Kafka yet')
+      return false
+    })
+    if (committed) for (const [at, { offset }] of offsets.entries()) moved[at]![1].committed(Number(offset))
+  }
+
+  const member: Member = startMember({
+    ...{ settings, logger, topic, sessionMs, group: `${settings.prefix}.engines` },
+    // What is under way goes on, and may be taken a second time by whoever has its partition now.
+    joined: () => {
+      partitions = new Map()
+    },
+    batch,
+  })
+  let committing = Promise.resolve()
+  const timer = setInterval(() => {
+    committing = committing.then(commit)
+  }, COMMIT_EVERY_MS)
+
+  return {
+    async close() {
+      closed = true
+      clearInterval(timer)
+      await Promise.all(tails.values())
+      await committing
+      await commit()
+      await member.close()
+      await sender.close()
+      await administration.close()
+    },
+  }
+}

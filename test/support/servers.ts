@@ -1,0 +1,119 @@
+// Where tests get real servers from: a URL in the environment, else a container, else a program of the machine. Where there is none
+// of them a suite is skipped by name, with the reason, or fails where REQUIRE_SERVERS names the server, as CI does.
+import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
+import { findPostgresPrograms, startPostgresServer } from './postgres-server.ts'
+import { startRedisServer } from './redis-server.ts'
+import type { OwnServer, Server } from './server-process.ts'
+import { obstacle } from './skip.ts'
+
+export type Kind = 'redis' | 'postgres' | 'kafka' | 'eventstoredb'
+
+/** How a suite gets its server, or why there is none. */
+export type Found<S extends Server> =
+  | { readonly reason: undefined; start(): Promise<S> }
+  | { readonly reason: string; start(): Promise<never> }
+
+type Source = {
+  readonly variable: string
+  /** The port is the one inside of the container. */
+  readonly container?: { make(): GenericContainer; readonly port: number; url(host: string, port: number): string }
+  /** A server of the machine, or why there is none. */
+  local(): string | (() => Promise<OwnServer>)
+}
+
+const sources: Readonly<Record<Kind, Source>> = {
+  redis: {
+    variable: 'REDIS_URL',
+    container: {
+      make: () => new GenericContainer('redis:8').withWaitStrategy(Wait.forLogMessage('Ready to accept connections')),
+      port: 6379,
+      url: (host, port) => `redis://${host}:${port}`,
+    },
+    local: () => obstacle('redis-server', ['--version']) ?? startRedisServer,
+  },
+  postgres: {
+    variable: 'POSTGRES_URL',
+    container: {
+      make: () =>
+        new GenericContainer('postgres:18')
+          .withEnvironment({ POSTGRES_USER: 'millrace', POSTGRES_PASSWORD: 'millrace' })
+          .withWaitStrategy(Wait.forLogMessage('database system is ready to accept connections', 2)),
+      port: 5432,
+      url: (host, port) => `postgres://millrace:millrace@${host}:${port}/postgres`,
+    },
+    local() {
+      const programs = findPostgresPrograms(process.env.PATH ?? '')
+      return programs ? () => startPostgresServer(programs) : 'no initdb and postgres on PATH or in /usr/lib/postgresql'
+    },
+  },
+  kafka: {
+    variable: 'KAFKA_URL',
+    // A broker tells its clients its address, and so has to know it before it starts: no container of the general kind.
+    local: () => 'no broker is provisioned on this machine',
+  },
+  eventstoredb: {
+    variable: 'EVENTSTOREDB_URL',
+    container: {
+      make: () =>
+        new GenericContainer('eventstore/eventstore:24.10')
+          .withEnvironment({
+            EVENTSTORE_CLUSTER_SIZE: '1',
+            EVENTSTORE_RUN_PROJECTIONS: 'None',
+            EVENTSTORE_INSECURE: 'true',
+            EVENTSTORE_MEM_DB: 'true',
+          })
+          .withWaitStrategy(Wait.forHttp('/health/live', 2113).forStatusCode(204)),
+      port: 2113,
+      url: (host, port) => `esdb://${host}:${port}?tls=false`,
+    },
+    local: () => 'it has no program that could be installed here',
+  },
+}
+
+/** A server to talk to. */
+export async function findServer(kind: Kind): Promise<Found<Server>> {
+  const { variable, container, local } = sources[kind]
+  const given = process.env[variable]
+  if (given) return { reason: undefined, start: async () => ({ url: given, stop: async () => {} }) }
+  const noContainer = container ? await obstacleToContainers() : 'no container of it'
+  if (container && noContainer === undefined) return { reason: undefined, start: () => startContainer(container) }
+  const here = local()
+  if (typeof here !== 'string') return { reason: undefined, start: here }
+  return missing(kind, `no ${variable}; ${noContainer}; ${here}`)
+}
+
+async function startContainer({ make, port, url }: NonNullable<Source['container']>): Promise<Server> {
+  const started = await make().withExposedPorts(port).start()
+  const stop = async () => void (await started.stop())
+  return { url: url(started.getHost(), started.getMappedPort(port)), stop }
+}
+
+/** A server to kill, stop and start again: never one that somebody else has given. */
+export async function findOwnServer(kind: Kind): Promise<Found<OwnServer>> {
+  const here = sources[kind].local()
+  if (typeof here !== 'string') return { reason: undefined, start: here }
+  return missing(kind, `it would have to be started and killed here: ${here}`)
+}
+
+function missing(kind: Kind, why: string): { readonly reason: string; start(): Promise<never> } {
+  const reason = `no ${kind}: ${why}`
+  const required = (process.env.REQUIRE_SERVERS ?? '').split(',')
+  if (required.includes(kind)) throw new Error(`REQUIRE_SERVERS asks for ${kind}, but there is ${reason}`)
+  return {
+    reason,
+    async start() {
+      throw new Error(reason)
+    },
+  }
+}
+
+let containers: Promise<string | undefined> | undefined
+
+/** Why no container can be started, or undefined where one can. Asked once for a process, since it may take a while. */
+function obstacleToContainers(): Promise<string | undefined> {
+  containers ??= getContainerRuntimeClient().then(
+    () => undefined,
+    (error: Error) => `no Docker engine answers (${error.message.split('\n')[0]})`,
+  )
+  return containers
+}
