@@ -54,7 +54,9 @@ async function measure({ url, environment, start }: Distributed) {
   }
 }
 
-const round = (value: number): number => Math.round(value * 100) / 100
+function round(value: number): number {
+  return Math.round(value * 100) / 100
+}
 
 /** Processor time of each process so far, seconds. */
 function times(start: Distributed['start']): Readonly<Record<string, number>> {
