@@ -35,12 +35,14 @@ export async function startRoles(
   const tables = databaseUrl === undefined ? undefined : await openQueries(starting, databaseUrl, ports.store)
 
   const settings = { ...config, leaseCheckMs: Math.min(config.leaseMs / 3, LEASE_CHECK_MS) }
-  const verifying = databaseUrl !== undefined &&
-    tables && {
-      checkLog: createThreadedCheck(config, databaseUrl),
-      reset: (names?: readonly string[]) => resetReadModels(tables.pool, names),
-    }
-  const app = createApp(ports, tables?.queries ?? noQueries, logger, settings, verifying || undefined)
+  const verifying =
+    databaseUrl === undefined || tables === undefined
+      ? undefined
+      : {
+          checkLog: createThreadedCheck(config, databaseUrl),
+          reset: (names?: readonly string[]) => resetReadModels(tables.pool, names),
+        }
+  const app = createApp(ports, tables?.queries ?? noQueries, logger, settings, verifying)
 
   const id = newId()
   const once = (role: Role, start: () => Part) => {

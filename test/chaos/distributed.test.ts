@@ -1,7 +1,7 @@
 // The whole distributed profile: every role a process of its own, on real servers.
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { type Distributed, distributedObstacle, startDistributed } from '../support/distributed.ts'
+import { type Distributed, distributedObstacle, processes, startDistributed } from '../support/distributed.ts'
 import { skipFor } from '../support/skip.ts'
 
 const why = await distributedObstacle()
@@ -58,6 +58,6 @@ else
     await untilCompleted(profile, ids)
     const workers = await call<{ items: { status: string }[] }>(`${url}/v1/default/workers`, 'GET')
     expect(workers.items.map(({ status }) => status)).toEqual(['running', 'running'])
-    for (const name of ['worker-1', 'worker-2', 'engine-1', 'engine-2', 'reactors-1', 'reactors-2', 'projector', 'api'])
-      await profile.end(name, 'SIGTERM')
+    for (const name of processes.toReversed())
+      expect(await profile.end(name, 'SIGTERM'), `${name}\n${profile.said()}`).toEqual({ code: 0, signal: null })
   })

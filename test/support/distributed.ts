@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type KafkaBroker, kafkaObstacle, startKafkaBroker } from './kafka-broker.ts'
 import { startTestPostgres, type TestPostgres } from './postgres.ts'
-import { type Program, runNode } from './programs.ts'
+import { type Ended, type Program, runNode } from './programs.ts'
 import type { OwnServer } from './server-process.ts'
 import { findOwnServer } from './servers.ts'
 
@@ -41,8 +41,8 @@ export type Distributed = {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Starts a process where none of that name runs. */
   start(name: string): Program
-  /** Ends it, and resolves once it has ended. */
-  end(name: string, signal: NodeJS.Signals): Promise<void>
+  /** Ends it, and resolves once it has ended, with how; undefined where none of that name runs. */
+  end(name: string, signal: NodeJS.Signals): Promise<Ended | undefined>
   /** Kills the event store and starts it again, on its port and data. */
   restartStore(): Promise<void>
   said(): string
@@ -95,12 +95,13 @@ export async function startDistributed(
     return program
   }
 
-  async function end(name: string, signal: NodeJS.Signals): Promise<void> {
+  async function end(name: string, signal: NodeJS.Signals): Promise<Ended | undefined> {
     const program = running.get(name)
     running.delete(name)
-    if (program === undefined) return
-    await program.stop(signal)
+    if (program === undefined) return undefined
+    const ended = await program.stop(signal)
     said.push(...program.errors.slice(-20).map((line) => `${name}: ${line}`))
+    return ended
   }
 
   scope.onTestFinished(async () => {
