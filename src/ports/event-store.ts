@@ -17,6 +17,9 @@ export type Batch = {
 /** Before the first event: what to give as `after` to read everything. */
 export const START = -1
 
+/** How names begin of streams that are long, and of interest to their writer alone: few who follow the log want to be told of them. */
+export const SNAPSHOTS = 'snapshot-'
+
 /** An append may carry at most this many bytes of data and metadata; EventStoreDB refuses more by default. */
 export const MAX_APPEND_BYTES = 1_000_000
 

@@ -1,7 +1,7 @@
 // Snapshots of reactors live in the event store as `snapshot-<reactor>`; they only save replaying, and may be lost.
 import { v7 as uuidv7 } from 'uuid'
 import type { Json, NewEvent } from '../domain/message.ts'
-import type { EventStore } from '../ports/event-store.ts'
+import { type EventStore, SNAPSHOTS } from '../ports/event-store.ts'
 
 /** A part of a dump, as text; an append has a limit, and a dump has none. */
 type SnapshotTaken = {
@@ -21,7 +21,7 @@ const PART_LENGTH = 200_000
 /** How many entries of a list are turned into text in one breath. */
 const ENTRIES_AT_ONCE = 500
 
-const streamOf = (name: string): string => `snapshot-${name}`
+const streamOf = (name: string): string => `${SNAPSHOTS}${name}`
 
 /** A reactor's fold of the log up to a position; `version` is that of the fold's shape. */
 export type Snapshot = {

@@ -11,6 +11,7 @@ import { type ExpectedRevision, WrongExpectedRevision } from '../../ports/event-
 import { toPosition } from './eventstoredb-codec.ts'
 import { within } from './eventstoredb-failure.ts'
 import { Inlet } from './eventstoredb-inlet.ts'
+import type { Streams } from './eventstoredb-reading.ts'
 
 export type Place = 'start' | Position
 
@@ -93,15 +94,15 @@ export class Client {
   }
 
   /** Follows what comes after the place. `marks` hears what the server says in between, in the order in which it says it. */
-  subscribe(from: Place, prefixes: readonly string[] | undefined, marks: Marks): Inlet<AllStreamResolvedEvent> {
+  subscribe(from: Place, streams: Streams, marks: Marks): Inlet<AllStreamResolvedEvent> {
     const options = {
       maxSearchWindow: SEARCH_WINDOW,
       checkpointInterval: 1,
       checkpointReached: (_: unknown, place: Position) => marks.checkpoint(place),
     }
-    const filter = prefixes
-      ? streamNameFilter({ ...options, prefixes: [...prefixes] })
-      : streamNameFilter({ ...options, regex: '^[^$]' })
+    const wanted = filterOf(streams)
+    const filter =
+      'regex' in wanted ? streamNameFilter({ ...options, ...wanted }) : streamNameFilter({ ...options, ...wanted })
     const source = this.#client.subscribeToAll(
       { fromPosition: from, filter, requiresLeader: true },
       { highWaterMark: BUFFER },
@@ -133,6 +134,12 @@ export class Client {
   #within<T>(what: string, work: Promise<T>): Promise<T> {
     return within(this.#callMs + GRACE_MS, what, work)
   }
+}
+
+/** The server's own streams are never among them. */
+function filterOf(streams: Streams): { prefixes: string[] } | { regex: string } {
+  if (streams === undefined) return { regex: '^[^$]' }
+  return 'allBut' in streams ? { regex: `^(?!${streams.allBut})[^$]` } : { prefixes: [...streams] }
 }
 
 const isConflict = (error: unknown): error is { readonly actualVersion: bigint | 'no_stream' } =>

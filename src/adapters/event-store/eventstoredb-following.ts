@@ -4,6 +4,7 @@ import { type Batch, START } from '../../ports/event-store.ts'
 import type { Client, Place } from './eventstoredb-client.ts'
 import { recorded, toPosition } from './eventstoredb-codec.ts'
 import { NoAnswer } from './eventstoredb-failure.ts'
+import type { Streams } from './eventstoredb-reading.ts'
 
 /** How long a subscription may be quiet before the log is asked whether there is more. */
 const QUIET_MS = 250
@@ -29,10 +30,10 @@ export type Log = {
   /** Position of the newest event that is known. */
   known(): number
   /** Whether an event of these streams stands after the place, up to the position. */
-  holds(place: Place, upTo: number, prefixes: readonly string[] | undefined): Promise<boolean>
+  holds(place: Place, upTo: number, streams: Streams): Promise<boolean>
 }
 
-type Wanted = { readonly prefixes?: readonly string[]; readonly batchSize: number; readonly signal: AbortSignal }
+export type Wanted = { readonly streams: Streams; readonly batchSize: number; readonly signal: AbortSignal }
 
 /** Ends when `signal` aborts. `progress` is moved before each batch. @throws what failureOf explains */
 export async function* followOnce(log: Log, progress: Progress, wanted: Wanted): AsyncGenerator<Batch> {
@@ -64,7 +65,7 @@ class Following {
     this.#log = log
     this.#progress = progress
     this.#wanted = wanted
-    this.#inlet = log.client.subscribe(progress.place, wanted.prefixes, {
+    this.#inlet = log.client.subscribe(progress.place, wanted.streams, {
       confirmed: () => this.#heard(),
       checkpoint: (place) => this.#mark(() => this.#reached(place)),
       caughtUp: () =>
@@ -149,10 +150,10 @@ class Following {
    */
   async #lookForMore(): Promise<void> {
     const { place } = this.#progress
-    const { signal, prefixes } = this.#wanted
+    const { signal, streams } = this.#wanted
     const head = await unlessAborted(signal, this.#log.head(QUIET_MS))
     const isMore = head > this.#progress.position
-    const isOurs = isMore && (await unlessAborted(signal, this.#log.holds(place, head, prefixes)))
+    const isOurs = isMore && (await unlessAborted(signal, this.#log.holds(place, head, streams)))
     if (!this.#inlet.isEmpty || this.#marks.length > 0 || signal.aborted) return
     if (!isOurs) {
       this.#isLive = true

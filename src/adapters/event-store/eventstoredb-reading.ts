@@ -112,5 +112,10 @@ const isAfter = (position: { commit: bigint; prepare: bigint }, place: Place): b
   position.commit > place.commit ||
   (position.commit === place.commit && position.prepare > place.prepare)
 
-export const startsWithOne = (stream: string, prefixes: readonly string[] | undefined): boolean =>
-  prefixes === undefined || prefixes.some((prefix) => stream.startsWith(prefix))
+/** Streams by what their names begin with; undefined is all of them. */
+export type Streams = readonly string[] | { readonly allBut: string } | undefined
+
+export function isOneOf(stream: string, streams: Streams): boolean {
+  if (streams === undefined) return true
+  return 'allBut' in streams ? !stream.startsWith(streams.allBut) : streams.some((prefix) => stream.startsWith(prefix))
+}

@@ -6,6 +6,7 @@ import {
   type EventStore,
   type ExpectedRevision,
   MAX_APPEND_BYTES,
+  SNAPSHOTS,
   START,
   StoreUnavailable,
   WrongExpectedRevision,
@@ -13,8 +14,9 @@ import {
 import { Client, type Place } from './eventstoredb-client.ts'
 import { recorded, toEventData, toPosition } from './eventstoredb-codec.ts'
 import { failureOf, Patience, within } from './eventstoredb-failure.ts'
-import { followOnce, type Log, placeOf, progressFrom } from './eventstoredb-following.ts'
-import { READ_BATCH, Reader, startsWithOne } from './eventstoredb-reading.ts'
+import { Feed } from './eventstoredb-feed.ts'
+import { followOnce, type Log, placeOf, progressFrom, type Wanted } from './eventstoredb-following.ts'
+import { isOneOf, READ_BATCH, Reader, type Streams } from './eventstoredb-reading.ts'
 
 type Settings = {
   /** How long one call may take, milliseconds. */
@@ -42,6 +44,7 @@ export class EventStoreDb implements EventStore {
   readonly #closing = new AbortController()
   readonly #reader: Reader
   readonly #log: Log
+  readonly #feed: Feed
   /** Position of the newest event seen, of whatever stream. */
   #known = START
   #headAsked: { readonly at: number; readonly head: Promise<number> } | undefined
@@ -66,8 +69,10 @@ export class EventStoreDb implements EventStore {
       client: this.#client,
       head: (maxAgeMs) => this.#recentHead(maxAgeMs),
       known: () => this.#known,
-      holds: (place, upTo, prefixes) => this.#holds(place, upTo, prefixes),
+      holds: (place, upTo, streams) => this.#holds(place, upTo, streams),
     }
+    const streams = { allBut: SNAPSHOTS }
+    this.#feed = new Feed((after, signal) => this.#follow({ after, streams, batchSize: READ_BATCH, signal }))
   }
 
   /** Why the server could not be used the last time, undefined once it could again. */
@@ -148,7 +153,7 @@ export class EventStoreDb implements EventStore {
   ): AsyncGenerator<readonly RecordedEvent[]> {
     for await (const batch of this.#reader.eventsAfter(placeOf(options.after ?? START))) {
       const events = batch
-        .filter(({ event }) => startsWithOne(event!.streamId, options.prefixes))
+        .filter(({ event }) => isOneOf(event!.streamId, options.prefixes))
         .map(({ event }) => recorded(event!, toPosition(event!.position.commit)))
       if (events.length > 0) yield events
     }
@@ -160,9 +165,51 @@ export class EventStoreDb implements EventStore {
     batchSize?: number
     signal: AbortSignal
   }): AsyncGenerator<Batch> {
+    const { prefixes: streams, batchSize = READ_BATCH } = options
     const signal = AbortSignal.any([options.signal, this.#closing.signal])
-    const wanted = { ...options, batchSize: options.batchSize ?? READ_BATCH, signal }
-    const progress = progressFrom(options.after)
+    // Whoever may be told of snapshots does without the others, who need not be.
+    const mayShare = streams?.every((prefix) => !SNAPSHOTS.startsWith(prefix) && !prefix.startsWith(SNAPSHOTS)) ?? false
+    let after = options.after
+    while (!signal.aborted) {
+      if (!mayShare || !this.#feed.covers(after))
+        for await (const batch of this.#follow({ after, streams, batchSize, signal })) {
+          yield batch
+          after = batch.position
+          if (mayShare && batch.caughtUp && this.#feed.admits(after)) break
+        }
+      if (signal.aborted) return
+      for await (const batch of this.#share({ after, streams, batchSize, signal })) {
+        yield batch
+        after = batch.position
+      }
+    }
+  }
+
+  /** Follows what all do who are at the head. Ends where it has fallen too far behind. */
+  async *#share({ after, streams, batchSize, signal }: Wanted & { readonly after: number }): AsyncGenerator<Batch> {
+    const feed = this.#feed
+    const wake = () => feed.wake()
+    feed.join(after)
+    signal.addEventListener('abort', wake)
+    try {
+      let told = { position: after, caughtUp: false }
+      while (!signal.aborted) {
+        const batch = feed.after(told.position, batchSize)
+        if (batch === undefined) return
+        if (batch.position > told.position || (batch.caughtUp && !told.caughtUp)) {
+          told = batch
+          yield { ...batch, events: batch.events.filter(({ stream }) => isOneOf(stream, streams)) }
+        } else await feed.moved()
+      }
+    } finally {
+      signal.removeEventListener('abort', wake)
+      feed.leave()
+    }
+  }
+
+  async *#follow({ after, ...wanted }: Wanted & { readonly after: number }): AsyncGenerator<Batch> {
+    const { signal } = wanted
+    const progress = progressFrom(after)
     // It is not given up by itself, however long it takes, but for what no repetition can change.
     const patience = new Patience(Number.POSITIVE_INFINITY, signal)
     while (!signal.aborted) {
@@ -227,11 +274,11 @@ export class EventStoreDb implements EventStore {
     return this.#known
   }
 
-  async #holds(place: Place, upTo: number, prefixes: readonly string[] | undefined): Promise<boolean> {
+  async #holds(place: Place, upTo: number, streams: Streams): Promise<boolean> {
     for await (const batch of this.#reader.eventsAfter(place))
       for (const { event } of batch) {
         if (toPosition(event!.position.commit) > upTo) return false
-        if (startsWithOne(event!.streamId, prefixes)) return true
+        if (isOneOf(event!.streamId, streams)) return true
       }
     return false
   }
