@@ -21,9 +21,15 @@ export class CheckpointMoved extends Error {
   }
 }
 
+/**
+ * What a batch is merged into it looks up row by row, by its keys. Before the first statistics, and with a plan that was kept from when
+ * tables were small, the planner would read whole tables, and more of them with each run.
+ */
+export const LOOKING_UP =
+  'SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off'
+
 // The log holds everything, so a commit need not wait for the disk: rows and checkpoint are lost together or not at all.
-// Planner: a batch looks up each row by its key; before the first statistics the planner would read whole tables.
-const BEGIN = `BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`
+const BEGIN = `BEGIN; SET LOCAL synchronous_commit = off; ${LOOKING_UP}`
 
 /** Makes the checkpoint where there is none, and empties the tables of a projection whose version changed. Answers the position. */
 export async function openCheckpoint(pool: Pool, { name, version, tables }: Projection): Promise<number> {

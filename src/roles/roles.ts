@@ -1,6 +1,6 @@
 // The roles of a process that has the log: all of them on one screen.
 import { type Connected, connect, connectReportTaking } from '../adapters/connect.ts'
-import { measureLeases, measureStore } from '../adapters/measured.ts'
+import { measureLeases, measureQueue, measureReports, measureStore } from '../adapters/measured.ts'
 import { defaultRegistry } from '../api/metrics.ts'
 import { createServer, createWatchingServer, type ServerOptions } from '../api/server.ts'
 import { type App, createApp, type Ports } from '../app.ts'
@@ -31,6 +31,7 @@ export async function startRoles(
   void ports.failed.then(failed)
   measureStore(ports.store, registry)
   measureLeases(ports.leases, registry)
+  measureQueue(ports.queue, ports.clock, registry)
   const tracing = trace(starting, ports)
   const tables = databaseUrl === undefined ? undefined : await openQueries(starting, databaseUrl, ports.store)
 
@@ -54,7 +55,8 @@ export async function startRoles(
     await once('projector', () => startProjectorThread({ config, databaseUrl }, failed))
   if (roles.has('reactors')) await once('reactors', () => app.startReactors())
   if (roles.has('engine')) {
-    const taking = await connectReportTaking(config, logger, { report: app.takeReport, news: app.takeNews }, signal)
+    const takes = { report: measureReports(app.takeReport, app.clock, registry), news: app.takeNews }
+    const taking = await connectReportTaking(config, logger, takes, signal)
     if (taking) started.push({ name: 'engine', stop: () => taking.close() })
   }
   if (roles.has('worker')) {

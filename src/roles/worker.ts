@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import packageFile from '../../package.json' with { type: 'json' }
 import { connectWorker } from '../adapters/connect.ts'
 import type { DataDirectory } from '../adapters/data-directory.ts'
-import { measureLeases } from '../adapters/measured.ts'
+import { measureLeases, measureQueue } from '../adapters/measured.ts'
 import { defaultRegistry } from '../api/metrics.ts'
 import { createWatchingServer } from '../api/server.ts'
 import type { App } from '../app.ts'
@@ -56,6 +56,7 @@ export async function startWorkerProcess(starting: Starting): Promise<string> {
   const links = await connectWorker(config, logger, signal)
   started.push({ name: 'adapters', stop: () => links.close() })
   measureLeases(links.leases, registry)
+  measureQueue(links.queue, links.clock, registry)
   trace(starting, links)
   await startWorkerRole(starting, prepared, (given) => {
     const { perQueue, labels = [], ...options } = given

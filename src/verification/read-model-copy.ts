@@ -5,7 +5,7 @@ import { Client } from 'pg'
 import type { RecordedEvent } from '../domain/message.ts'
 import { type EventStore, START } from '../ports/event-store.ts'
 import { projections } from '../projections/all.ts'
-import { applyEvents, type Checkpoint, readCheckpoints } from '../projections/checkpoint.ts'
+import { applyEvents, type Checkpoint, LOOKING_UP, readCheckpoints } from '../projections/checkpoint.ts'
 import type { Projection } from '../projections/projection.ts'
 import { PREFIXES } from '../projections/projector.ts'
 import { compareTable, describeTable, makeCopy, type Table } from './compare-tables.ts'
@@ -43,7 +43,7 @@ const NEAR = 1_000
 const SESSION = `SET temp_buffers = '64MB'; SET work_mem = '64MB'; SET synchronous_commit = off`
 const ONE_MOMENT = 'BEGIN ISOLATION LEVEL REPEATABLE READ'
 // As a projector does it: a batch looks up each row by its key, and the copy has no statistics yet.
-const APPLYING = `${ONE_MOMENT}; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off`
+const APPLYING = `${ONE_MOMENT}; ${LOOKING_UP}`
 
 /** @throws where PostgreSQL cannot be reached, or refuses temporary tables */
 export async function openReadModelCopy(url: string, options: Options): Promise<ReadModelCopy> {

@@ -2,10 +2,12 @@ import { Registry } from 'prom-client'
 import { expect, it, onTestFinished } from 'vitest'
 import { systemClock } from '../../src/adapters/clock.ts'
 import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
-import { measureLeases, measureStore } from '../../src/adapters/measured.ts'
+import { measureLeases, measureQueue, measureReports, measureStore } from '../../src/adapters/measured.ts'
+import { createMemoryQueue } from '../../src/adapters/work-queue/memory.ts'
 import { newId } from '../../src/commands/new-id.ts'
 import type { NewEvent } from '../../src/domain/message.ts'
 import { WrongExpectedRevision } from '../../src/ports/event-store.ts'
+import { someWork } from '../support/some-work.ts'
 import { freshStore } from '../support/stores.ts'
 
 const event = (type: string, data: object = {}): NewEvent => ({
@@ -52,4 +54,33 @@ it('renewals of leases are counted by what came of them, also where the store is
     measured(registry, 'millrace_lease_renewals_total', { outcome }),
   )
   expect(await Promise.all(counts)).toEqual([1, 1, 1, 3])
+})
+
+it('work and reports are measured by how old they are when they come, which is never less than nothing', async () => {
+  const registry = new Registry()
+  const clock = { ...systemClock, now: () => Date.parse('2026-01-01T00:00:10.000Z') }
+  const queue = createMemoryQueue(systemClock)
+  onTestFinished(() => queue.close())
+  measureQueue(queue, clock, registry)
+  const scheduledAt = ['2026-01-01T00:00:07.000Z', '2026-01-01T00:00:11.000Z']
+  const taken = Promise.withResolvers<void>()
+  let left = scheduledAt.length
+  const consumer = queue.consume(['default'], { concurrency: 10 }, async () => {
+    if (--left === 0) taken.resolve()
+  })
+  await queue.publish([])
+  await queue.publish(scheduledAt.map((at) => someWork({ scheduledAt: at })))
+  await taken.promise
+  await consumer.close()
+  expect(await measured(registry, 'millrace_publish_duration_seconds_count')).toBe(1)
+  for (const when of ['published', 'taken']) {
+    expect(await measured(registry, 'millrace_work_age_seconds_count', { when })).toBe(2)
+    expect(await measured(registry, 'millrace_work_age_seconds_sum', { when })).toBe(3)
+  }
+  const reports: string[] = []
+  const take = measureReports(async (_, { type }) => void reports.push(type), clock, registry)
+  const about = { stage: 'build', attempt: 1, worker: 'w', at: '2026-01-01T00:00:08.000Z' }
+  await take(someWork(), { type: 'StopStage', ...about })
+  expect(reports).toEqual(['StopStage'])
+  expect(await measured(registry, 'millrace_report_age_seconds_sum')).toBe(2)
 })
