@@ -133,8 +133,9 @@ const run = (folder: string, args: readonly string[]): ChildProcess =>
   )
 
 function format(folder: string): void {
+  // May begin with a hyphen, which after a space would be another option.
   const id = randomBytes(16).toString('base64url')
-  const args = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', join(folder, 'server.properties')]
+  const args = ['kafka.tools.StorageTool', 'format', `--cluster-id=${id}`, '-c', join(folder, 'server.properties')]
   const { status, stderr } = spawnSync('java', [...JAVA, '-cp', join(jarFolder(), '*'), ...args], { encoding: 'utf8' })
   if (status !== 0) throw new Error(`the folder of the broker could not be made: ${stderr}`)
 }
