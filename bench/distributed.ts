@@ -29,11 +29,14 @@ const flow = flows['five-stages']!
 const why = await distributedObstacle()
 if (why !== undefined) throw new Error(`the distributed profile cannot be had here: ${why}`)
 const closing: (() => Promise<void>)[] = []
-const profile = await startDistributed({ onTestFinished: (close) => void closing.unshift(close) }, PROCESSES, {
-  MILLRACE_HANDLERS: join(import.meta.dirname, 'noop.ts'),
-  MILLRACE_CONCURRENCY: '1000',
-  MILLRACE_HEALTH_PORT: '0',
-  MILLRACE_LOG_LEVEL: 'error',
+const scope = { onTestFinished: (close: () => Promise<void>) => void closing.unshift(close) }
+const profile = await startDistributed(scope, {
+  names: PROCESSES,
+  settings: {
+    MILLRACE_HANDLERS: join(import.meta.dirname, 'noop.ts'),
+    MILLRACE_CONCURRENCY: '1000',
+    MILLRACE_LOG_LEVEL: 'error',
+  },
 })
 try {
   console.log(JSON.stringify(await measure(profile)))
@@ -43,7 +46,7 @@ try {
 
 async function measure({ url, environment, start }: Distributed) {
   const api = `${await url()}/v1/default`
-  const addresses = await Promise.all(PROCESSES.map((name) => addressOf(start(name))))
+  const addresses = await Promise.all(PROCESSES.map((name) => url(name)))
   await send(`${api}/workflows/five-stages`, 'PUT', flow.document)
   const ends = followEnds(environment.MILLRACE_EVENT_STORE!)
   const seconds = Number(values.seconds)
@@ -67,12 +70,6 @@ async function measure({ url, environment, start }: Distributed) {
 
 function round(value: number): number {
   return Math.round(value * 100) / 100
-}
-
-/** Where a process answers `/metrics`. */
-async function addressOf(program: ReturnType<Distributed['start']>): Promise<string> {
-  await program.until((lines) => lines.some((line) => /http:\S+/.test(line)))
-  return /http:[^\s)]+/.exec(program.lines.join('\n'))![0]
 }
 
 /** Processor time so far in seconds: of each process of ours, of the servers, and of this one, which makes the load. */

@@ -76,10 +76,12 @@ export async function tormentDistributed(
 ): Promise<Told> {
   const effects = await mkdtemp(join(tmpdir(), 'millrace-effects-'))
   scope.onTestFinished(() => rm(effects, { recursive: true, force: true }))
-  const profile = await startDistributed(scope, processes, {
-    MILLRACE_LEASE_MS: String(LEASE_MS),
-    MILLRACE_HEARTBEAT_MS: '200',
-    MILLRACE_HANDLERS: join(import.meta.dirname, '../../bench/noop.ts'),
+  const profile = await startDistributed(scope, {
+    settings: {
+      MILLRACE_LEASE_MS: String(LEASE_MS),
+      MILLRACE_HEARTBEAT_MS: '200',
+      MILLRACE_HANDLERS: join(import.meta.dirname, '../../bench/noop.ts'),
+    },
   })
   const load = new Load(chance, effects)
   await load.register(await profile.url())

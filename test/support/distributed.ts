@@ -3,7 +3,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type KafkaBroker, kafkaObstacle, startKafkaBroker } from './kafka-broker.ts'
+import { Kafka } from 'kafkajs'
+import { KAFKA_PASSWORDS, makeKafkaAccounts, makeRedisAccounts, QUIET } from './accounts.ts'
+import { type KafkaBroker, kafkaObstacle, startGuardedBroker, startKafkaBroker } from './kafka-broker.ts'
 import { startTestPostgres, type TestPostgres } from './postgres.ts'
 import { type Ended, type Program, runNode } from './programs.ts'
 import type { OwnServer } from './server-process.ts'
@@ -32,13 +34,14 @@ export async function distributedObstacle(): Promise<string | undefined> {
 }
 
 export type Distributed = {
-  /** The address of the API, once it is ready. */
-  url(): Promise<string>
+  /** The address where a process answers, the API unless told otherwise, once it has started. */
+  url(name?: string): Promise<string>
   readonly kafka: KafkaBroker
   readonly redis: OwnServer
   readonly postgres: TestPostgres
-  /** Settings of every process but its roles and folder. */
-  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Settings of every process but its roles and folder; a worker has no more than `ofWorker`. */
+  readonly environment: Readonly<Record<string, string>>
+  readonly ofWorker: Readonly<Record<string, string>>
   /** Starts a process where none of that name runs. */
   start(name: string): Program
   /** Ends it, and resolves once it has ended, with how; undefined where none of that name runs. */
@@ -48,29 +51,42 @@ export type Distributed = {
   said(): string
 }
 
+type Options = {
+  readonly names?: readonly string[]
+  readonly settings?: Readonly<Record<string, string>>
+  /** Kafka and Redis let in who has an account, and workers have those that the documentation gives them. */
+  readonly guarded?: boolean
+}
+
 export async function startDistributed(
   scope: Scope,
-  names: readonly string[] = processes,
-  more: Readonly<Record<string, string>> = {},
+  { names = processes, settings = {}, guarded = false }: Options = {},
 ): Promise<Distributed> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-distributed-'))
   scope.onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   const [kafka, redis, postgres] = await Promise.all([
-    startKafkaBroker().then((broker) => broker!),
+    guarded ? startGuardedBroker(KAFKA_PASSWORDS) : startKafkaBroker().then((broker) => broker!),
     findOwnServer('redis').then((found) => found.start()),
     startTestPostgres(),
   ])
   let store = await startStore('0')
   const port = /:(\d+)\?/.exec(store.lines[0]!)![1]!
-  const environment: Readonly<Record<string, string>> = {
+  const leases = guarded ? await makeRedisAccounts(redis.url) : { worker: redis.url, millrace: redis.url }
+  if (guarded) await makeKafkaAccounts(adminOf(kafka))
+  const queue = `${kafka.url}${guarded ? '&' : '?'}partitions=4`
+  const common = { MILLRACE_LEASE_MS: '6000', MILLRACE_LOG_LEVEL: 'warn', MILLRACE_HEALTH_PORT: '0', ...settings }
+  const environment = {
+    ...common,
     MILLRACE_EVENT_STORE: `esdb://127.0.0.1:${port}?tls=false`,
-    MILLRACE_QUEUE: `${kafka.url}?partitions=4`,
-    MILLRACE_LEASES: redis.url,
+    MILLRACE_QUEUE: queue,
+    MILLRACE_LEASES: leases.millrace,
     MILLRACE_DATABASE: await postgres.createDatabase(),
-    MILLRACE_LEASE_MS: '6000',
-    MILLRACE_LOG_LEVEL: 'warn',
     MILLRACE_PORT: '0',
-    ...more,
+  }
+  const ofWorker = {
+    ...common,
+    MILLRACE_QUEUE: queue.replace(`admin:${KAFKA_PASSWORDS.admin}`, `worker:${KAFKA_PASSWORDS.worker}`),
+    MILLRACE_LEASES: leases.worker,
   }
   const running = new Map<string, Program>()
   const said: string[] = []
@@ -85,8 +101,6 @@ export async function startDistributed(
     const known = running.get(name)
     if (known) return known
     const roles = name.replace(/-\d+$/, '')
-    // What a worker does not need it is not given.
-    const { MILLRACE_EVENT_STORE: _, MILLRACE_DATABASE: __, ...ofWorker } = environment
     const env = roles === 'worker' ? ofWorker : environment
     const program = runNode(MAIN, ['start', '--roles', roles, '--data', join(folder, name)], {
       env: { ...process.env, ...env },
@@ -112,11 +126,11 @@ export async function startDistributed(
   for (const name of names) start(name)
 
   return {
-    ...{ kafka, redis, postgres, environment, start, end },
-    async url() {
-      const program = start('api')
-      await program.until((lines) => lines.some((line) => line.includes('listens on')))
-      return /http:\S+/.exec(program.lines.join('\n'))![0]
+    ...{ kafka, redis, postgres, environment, ofWorker, start, end },
+    async url(name = 'api') {
+      const program = start(name)
+      await program.until((lines) => lines.some((line) => line.includes('http:')))
+      return /http:[^\s)]+/.exec(program.lines.join('\n'))![0]
     },
     async restartStore() {
       await store.stop('SIGKILL')
@@ -128,4 +142,9 @@ export async function startDistributed(
         ...[...running].flatMap(([name, { errors }]) => errors.slice(-10).map((line) => `${name}: ${line}`)),
       ].join('\n'),
   }
+}
+
+function adminOf({ url }: KafkaBroker): Kafka {
+  const sasl = { mechanism: 'plain', username: 'admin', password: KAFKA_PASSWORDS.admin } as const
+  return new Kafka({ brokers: [new URL(url).host], sasl, ...QUIET })
 }

@@ -12,7 +12,7 @@ import { hasJars, jarFolder } from './kafka/jars.ts'
 import { obstacle } from './skip.ts'
 
 export type KafkaBroker = {
-  /** `kafka://127.0.0.1:PORT` */
+  /** `kafka://127.0.0.1:PORT`, with the account of `admin` where it is guarded. */
   readonly url: string
   stop(): Promise<void>
   /** As a power cut: SIGKILL. */
@@ -45,6 +45,12 @@ export async function startKafkaBroker(): Promise<KafkaBroker | undefined> {
   return given === undefined ? startOwn() : theirs(given)
 }
 
+/** One that asks who one is: `admin` may do everything, anybody else what it is allowed. @param accounts passwords by name */
+export const startGuardedBroker = (accounts: Readonly<{ admin: string }> & Accounts): Promise<KafkaBroker> =>
+  startOwn(accounts)
+
+type Accounts = Readonly<Record<string, string>>
+
 function theirs(url: string): KafkaBroker {
   const refuse = (): never => {
     throw new Error(`the broker at KAFKA_URL is not to be harmed; unset it for this test`)
@@ -52,10 +58,10 @@ function theirs(url: string): KafkaBroker {
   return { url, stop: async () => {}, kill: refuse, restart: refuse, pause: refuse, resume: refuse }
 }
 
-async function startOwn(): Promise<KafkaBroker> {
+async function startOwn(accounts?: Accounts): Promise<KafkaBroker> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-kafka-'))
   const [port, controllerPort] = [await freePort(), await freePort()]
-  writeFileSync(join(folder, 'server.properties'), properties(folder, port, controllerPort))
+  writeFileSync(join(folder, 'server.properties'), properties({ folder, port, controllerPort, accounts }))
   format(folder)
   let child: ChildProcess
   const end = () => child?.kill('SIGKILL')
@@ -63,7 +69,7 @@ async function startOwn(): Promise<KafkaBroker> {
 
   const start = async (): Promise<void> => {
     child = run(folder, ['kafka.Kafka', join(folder, 'server.properties')])
-    await answering(child, port, folder)
+    await answering(child, port, folder, accounts?.admin)
   }
   const endWith = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return
@@ -75,7 +81,7 @@ async function startOwn(): Promise<KafkaBroker> {
   }
   await start()
   return {
-    url: `kafka://127.0.0.1:${port}`,
+    url: accounts ? `kafka://admin:${accounts.admin}@127.0.0.1:${port}?mechanism=plain` : `kafka://127.0.0.1:${port}`,
     async stop() {
       await endWith('SIGKILL')
       process.off('exit', end)
@@ -91,14 +97,24 @@ async function startOwn(): Promise<KafkaBroker> {
   }
 }
 
-const properties = (folder: string, port: number, controllerPort: number): string =>
+type BrokerOptions = {
+  readonly folder: string
+  readonly port: number
+  readonly controllerPort: number
+  readonly accounts?: Accounts | undefined
+}
+
+const properties = ({ folder, port, controllerPort, accounts }: BrokerOptions): string =>
   Object.entries({
     'process.roles': 'broker,controller',
     'node.id': 1,
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     'controller.listener.names': 'CONTROLLER',
-    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    listeners: `CLIENT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `CLIENT://127.0.0.1:${port}`,
+    'inter.broker.listener.name': 'CLIENT',
+    'listener.security.protocol.map': `CLIENT:${accounts ? 'SASL_' : ''}PLAINTEXT,CONTROLLER:PLAINTEXT`,
+    ...(accounts && guarding(accounts)),
     'log.dirs': join(folder, 'data'),
     'auto.create.topics.enable': false,
     'offsets.topic.num.partitions': 4,
@@ -114,6 +130,19 @@ const properties = (folder: string, port: number, controllerPort: number): strin
   })
     .map(([name, value]) => `${name}=${value}\n`)
     .join('')
+
+function guarding(accounts: Accounts): Readonly<Record<string, string>> {
+  const users = Object.entries(accounts).map(([name, password]) => `user_${name}="${password}"`)
+  const own = `username="admin" password="${accounts.admin}"`
+  return {
+    'sasl.enabled.mechanisms': 'PLAIN',
+    'sasl.mechanism.inter.broker.protocol': 'PLAIN',
+    'listener.name.client.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required ${own} ${users.join(' ')};`,
+    'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+    // The controller's own listener, which is not for clients, asks nobody who he is.
+    'super.users': 'User:admin;User:ANONYMOUS',
+  }
+}
 
 /** A small heap, and the compiler that starts soonest: a broker of tests lives for seconds. */
 const JAVA = [
@@ -140,8 +169,10 @@ function format(folder: string): void {
   if (status !== 0) throw new Error(`the folder of the broker could not be made: ${stderr}`)
 }
 
-async function answering(child: ChildProcess, port: number, folder: string): Promise<void> {
-  const kafka = new Kafka({ brokers: [`127.0.0.1:${port}`], logLevel: logLevel.NOTHING, retry: { retries: 0 } })
+async function answering(child: ChildProcess, port: number, folder: string, password?: string): Promise<void> {
+  const sasl = password === undefined ? {} : { sasl: { mechanism: 'plain' as const, username: 'admin', password } }
+  const brokers = [`127.0.0.1:${port}`]
+  const kafka = new Kafka({ brokers, ...sasl, logLevel: logLevel.NOTHING, retry: { retries: 0 } })
   const untilMs = Date.now() + START_WITHIN_MS
   while (child.exitCode === null && Date.now() < untilMs) {
     const admin = kafka.admin()

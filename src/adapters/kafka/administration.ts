@@ -49,7 +49,13 @@ export function createAdministration(settings: KafkaSettings, logger: Logger): A
   const create = async (topic: string, config: TopicConfig): Promise<void> => {
     const { partitions, replication } = settings
     const wanted = { topic, numPartitions: partitions, replicationFactor: replication, ...config }
-    await ask((one) => one.createTopics({ waitForLeaders: true, topics: [wanted] }))
+    await ask(async (one) => {
+      // Who may not make topics can do without, where others have made them.
+      if ((await one.listTopics()).includes(topic)) return
+      await one.createTopics({ waitForLeaders: true, topics: [wanted] }).catch((error) => {
+        throw isForbidden(error) ? new Error(`there is no topic ${topic}, and this account may not make it`) : error
+      })
+    })
   }
 
   function provide(topic: string, config: TopicConfig): Promise<void> {
@@ -77,3 +83,6 @@ export function createAdministration(settings: KafkaSettings, logger: Logger): A
     close: drop,
   }
 }
+
+const isForbidden = ({ errors = [] }: { readonly errors?: readonly { readonly type?: string }[] }): boolean =>
+  errors.some(({ type }) => type === 'TOPIC_AUTHORIZATION_FAILED')

@@ -57,9 +57,13 @@ const optionsOf = ({ brokers, ssl, sasl }: KafkaSettings, logger: Logger, reques
 export const createClient = (settings: KafkaSettings, logger: Logger, requestMs = REQUEST_MS): Kafka =>
   new Kafka(optionsOf(settings, logger, requestMs))
 
+/** What it says at every start. That a producer may give up is meant: a new one takes its place. */
+const KNOWN = /Limiting retries for the idempotent producer/
+
 /** Rebalances, closed connections and the like are warnings at most: what matters reaches us as an error. */
 function say(logger: Logger, { log, namespace, label }: LogEntry): void {
   const { message, error, broker } = log
+  if (KNOWN.test(message)) return
   logger.warn({ part: namespace, was: label, ...(error === undefined ? {} : { error }), broker }, `kafkajs: ${message}`)
 }
 

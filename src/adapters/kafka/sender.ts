@@ -1,5 +1,5 @@
 import { setTimeout as pass } from 'node:timers/promises'
-import type { Message, Producer } from 'kafkajs'
+import { type Message, Partitioners, type Producer } from 'kafkajs'
 import type { Logger } from '../../ports/logger.ts'
 import { createClient } from './client.ts'
 import type { KafkaSettings } from './url.ts'
@@ -45,7 +45,10 @@ export function createSender(
 
   async function connect(): Promise<Producer> {
     // Kept to few retries, since a new producer gets over more than a patient one.
-    const options = { idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false }
+    const options = {
+      ...{ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false },
+      createPartitioner: Partitioners.DefaultPartitioner,
+    }
     const made = createClient(settings, logger).producer({ ...options, retry: { retries: 5 } })
     await made.connect()
     return made

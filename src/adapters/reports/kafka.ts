@@ -29,22 +29,23 @@ const config = (partitions?: number): TopicConfig => ({
   ],
 })
 
-function open({ settings, logger }: Deps): { administration: Administration; sender: Sender; ready: Promise<unknown> } {
+async function open({ settings, logger }: Deps): Promise<{ administration: Administration; sender: Sender }> {
   const administration = createAdministration(settings, logger)
   const sender = createSender(settings, logger, administration.provideAgain)
-  const ready = Promise.all([
-    administration.provide(reportTopic(settings.prefix), config()),
-    administration.provide(deadReportTopic(settings.prefix), config(1)),
-  ])
-  return { administration, sender, ready }
+  try {
+    await administration.provide(reportTopic(settings.prefix), config())
+  } catch (error) {
+    await administration.close()
+    throw error
+  }
+  return { administration, sender }
 }
 
 export type SentReports = { readonly reports: StageReports; readonly registry: WorkerRegistry; close(): Promise<void> }
 
 /** The side of the worker. @throws when no broker can be reached */
 export async function connectReports(deps: Deps): Promise<SentReports> {
-  const { administration, sender, ready } = open(deps)
-  await ready
+  const { administration, sender } = await open(deps)
   const { prefix } = deps.settings
   return {
     reports: {
@@ -77,8 +78,8 @@ export type ReportTaking = Deps & {
 /** The side of an engine: of one run one report after another, of different runs many at once. @throws when no broker can be reached */
 export async function takeReports(options: ReportTaking): Promise<{ close(): Promise<void> }> {
   const { settings, logger, sessionMs = 10_000 } = options
-  const { administration, sender, ready } = open(options)
-  await ready
+  const { administration, sender } = await open(options)
+  await administration.provide(deadReportTopic(settings.prefix), config(1))
   const topic = reportTopic(settings.prefix)
   /** The last of what is under way by key. */
   const tails = new Map<string, Promise<void>>()

@@ -57,12 +57,14 @@ export function startConsumer(deps: Deps, queues: readonly string[], limits: Lim
 
   async function look(): Promise<void> {
     try {
-      await Promise.all(taker.queues.map((queue) => deps.provide(routeOf(queue))))
+      const provided = await Promise.allSettled(taker.queues.map((queue) => deps.provide(routeOf(queue))))
       const topics = await deps.topics()
       if (closing.signal.aborted) return
+      // A topic that cannot be made holds up none that is there.
       await open(topics.filter((topic) => !sources.has(topic)))
+      for (const one of provided) if (one.status === 'rejected') throw one.reason
     } catch (err) {
-      logger.warn({ err }, 'the topics of Kafka cannot be listed now, will be tried again')
+      logger.warn({ err }, 'the topics of Kafka cannot all be found or made now, will be tried again')
     }
   }
 
