@@ -39,7 +39,7 @@ function changed(checksums: Checksums, contents: { readonly [file: string]: stri
 }
 
 const contents = Object.fromEntries(
-  ['events', 'streams'].flatMap((kind) =>
+  ['events', 'messages', 'streams'].flatMap((kind) =>
     readdirSync(join(folder, kind)).map((file) => [`${kind}/${file}`, read(`${kind}/${file}`)] as const),
   ),
 )

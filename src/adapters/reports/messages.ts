@@ -35,8 +35,8 @@ const work = z.looseObject({
   attempt: z.int().min(0),
 })
 const schemas = {
-  report: z.strictObject({ work, report }),
-  news: z.strictObject({
+  report: z.looseObject({ work, report }),
+  news: z.looseObject({
     workerId: z.string().min(1).max(128),
     news: z.discriminatedUnion('type', [
       z.looseObject({ type: z.literal('RegisterWorker'), at, registration: z.looseObject({}) }),
