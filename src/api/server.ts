@@ -138,7 +138,7 @@ function answerErrors(server: FastifyInstance, logger: Logger): void {
     const answer = answerTo(error)
     const { lineOf } = request
     const errors = lineOf ? answer.problem.errors.map((fault) => withLine(fault, lineOf)) : answer.problem.errors
-    const details = { err: error, method: request.method, route: request.routeOptions.url }
+    const details = { err: error, method: request.method, route: request.routeOptions.url, params: request.params }
     if (answer.cause === 'fault') logger.error(details, 'a request failed')
     if (answer.cause === 'out-of-reach') logger.warn(details, 'a request met something out of reach')
     return sendProblem(reply, { ...answer, problem: { ...answer.problem, errors } })

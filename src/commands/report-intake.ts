@@ -1,5 +1,5 @@
 import { type Leases, leaseKey } from '../ports/leases.ts'
-import type { Logger } from '../ports/logger.ts'
+import { type Logger, loggedOf } from '../ports/logger.ts'
 import type { ReportedWork, StageReports, WorkerReport } from '../ports/stage-reports.ts'
 
 /**
@@ -24,7 +24,7 @@ export function createReportIntake(options: {
       else if (report.type === 'StartStage') await leases.confirm(key, report.worker)
     } catch (err) {
       // Runs go on without leases. The worker sends a start again, and lets go of what was sent by itself, in time.
-      logger.warn({ execution: work.executionId, stage: work.stage, err }, 'a lease cannot be given up now')
+      logger.warn({ ...loggedOf(work), worker, err }, 'a lease cannot be given up now')
     }
   }
 }

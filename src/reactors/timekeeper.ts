@@ -69,7 +69,10 @@ export function createTimekeeper(options: {
       held = events.length === 0
     } catch (error) {
       if (!(error instanceof Rejected)) {
-        logger.warn({ timer: timer.key, err: error }, 'a due timer could not be carried out, will be tried again')
+        logger.warn(
+          { execution: timer.executionId, ...timer.does, err: error },
+          'a due timer could not be carried out, will be tried again',
+        )
         return
       }
     }

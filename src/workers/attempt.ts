@@ -5,6 +5,7 @@ import type { Work } from '../domain/execution/work.ts'
 import type { Json } from '../domain/message.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Handler, type StageContext, StageFailure, type StopReason } from '../ports/handler.ts'
+import { loggedOf } from '../ports/logger.ts'
 import type { StageLogs } from '../ports/stage-logs.ts'
 import type { StageReports, WorkerReport } from '../ports/stage-reports.ts'
 import { createCheckpoints } from './checkpoints.ts'
@@ -170,7 +171,7 @@ async function report(
       if (known !== undefined) return known
     } catch (error) {
       if (controller.signal.reason === 'lease-lost') return 'lost'
-      logger.warn({ worker: id, work: work.id, err: error }, 'a report was not taken, will be made again')
+      logger.warn({ worker: id, ...loggedOf(work), err: error }, 'a report was not taken, will be made again')
       await new Promise<void>((resolve) => clock.after(REPORT_AGAIN_MS, resolve))
     }
   }

@@ -2,6 +2,7 @@
 import type { Work } from '../domain/execution/work.ts'
 import type { Clock } from '../ports/clock.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
+import { loggedOf } from '../ports/logger.ts'
 
 /**
  * `sent`: the outcome is on its way to the log. The lease was `lost` after the log had taken the start; or before, so that for
@@ -35,7 +36,7 @@ export function createTaking(options: {
     // The log would take its start for a repeat and let this worker do it again; that it is lost shows by its lease.
     if (lost.has(key) || isSent(key)) return
     let end: End = 'unbegun'
-    while (end === 'unbegun' && (await claim(key, mine))) end = await attempt(key, one)
+    while (end === 'unbegun' && (await claim(key, one, mine))) end = await attempt(key, one)
     if (end === 'lost') lost.add(key)
   }
 
@@ -44,14 +45,15 @@ export function createTaking(options: {
    * here: who still has it after that lived then and has a message of its own, and the answer is false.
    * @throws where the worker is drained meanwhile
    */
-  async function claim(key: string, mine: Taken): Promise<boolean> {
+  async function claim(key: string, one: Work, mine: Taken): Promise<boolean> {
     for (let isWarned = false; !isDraining(); ) {
       const isLate = clock.monotonicMs() > mine.sinceMs + leaseMs
       try {
         if (await leases.claim(key, id, leaseMs)) return true
         if (isLate) return false
       } catch (err) {
-        if (!isWarned) logger.warn({ worker: id, err }, 'a lease cannot be claimed now, will be tried again')
+        if (!isWarned)
+          logger.warn({ worker: id, ...loggedOf(one), err }, 'a lease cannot be claimed now, will be tried again')
         isWarned = true
       }
       await new Promise<void>((resolve) => clock.after(heartbeatMs, resolve))

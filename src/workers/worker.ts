@@ -1,6 +1,7 @@
 import type { Work } from '../domain/execution/work.ts'
 import type { WorkerRegistration } from '../domain/worker/events.ts'
 import { type Leases, leaseKey } from '../ports/leases.ts'
+import { loggedOf } from '../ports/logger.ts'
 import type { Consumer, WorkQueue } from '../ports/work-queue.ts'
 import type { WorkerRegistry } from '../ports/worker-registry.ts'
 import { type AttemptOptions, attempt, stop } from './attempt.ts'
@@ -71,7 +72,9 @@ export function startWorker(options: WorkerOptions): StageWorker {
       if (end === 'sent') unanswered.add(key)
       // One that cannot be released ends by itself.
       else
-        await leases.release(key, id).catch((err) => logger.warn({ worker: id, err }, 'a lease cannot be released now'))
+        await leases
+          .release(key, id)
+          .catch((err) => logger.warn({ worker: id, ...loggedOf(work), err }, 'a lease cannot be released now'))
     }
   }
 

@@ -3,7 +3,10 @@ import { createReportIntake } from '../../src/commands/report-intake.ts'
 import type { ReportedWork, WorkerReport } from '../../src/ports/stage-reports.ts'
 
 const at = '2026-01-01T00:00:00.000Z'
-const work: ReportedWork = { namespace: 'default', executionId: 'run', eventId: 'e', stage: 'build', attempt: 2 }
+const work: ReportedWork = {
+  ...{ namespace: 'default', executionId: 'run', eventId: 'e', stage: 'build', attempt: 2 },
+  traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+}
 const about = { stage: 'build', attempt: 2, worker: 'w', at }
 const start: WorkerReport = { type: 'StartStage', ...about }
 const checkpoint: WorkerReport = { type: 'CheckpointStage', ...about, sequence: 1, state: null }
@@ -13,7 +16,7 @@ const fail: WorkerReport = { type: 'FailStage', ...about, error: { code: 'E', me
 let log: 'accepted' | 'refused' | Error
 let isAway: boolean
 let done: string[]
-let warnings: string[]
+let warnings: object[]
 beforeEach(() => {
   log = 'accepted'
   isAway = false
@@ -36,7 +39,11 @@ function take(report: WorkerReport): Promise<void> {
       },
     },
     leases: { confirm: does('confirm'), release: does('release'), revoke: does('revoke') },
-    logger: { info: () => {}, warn: (_, message) => void warnings.push(message), error: () => {} },
+    logger: {
+      info: () => {},
+      warn: ({ err: _, ...about }: { err?: unknown }, message) => void warnings.push({ ...about, message }),
+      error: () => {},
+    },
   })
   return intake(work, report)
 }
@@ -65,6 +72,15 @@ describe('a worker that has sent a report hears by its lease', () => {
   it('later, where the leases are away: runs go on without', async () => {
     isAway = true
     await take(complete)
-    expect(warnings).toEqual(['a lease cannot be given up now'])
+    expect(warnings).toEqual([
+      {
+        execution: 'run',
+        stage: 'build',
+        attempt: 2,
+        trace: '0af7651916cd43dd8448eb211c80319c',
+        worker: 'w',
+        message: 'a lease cannot be given up now',
+      },
+    ])
   })
 })

@@ -106,7 +106,9 @@ export const mutants: readonly Mutant[] = [
     'never-release-a-lease',
     [18],
     'src/workers/worker.ts',
-    "await leases.release(key, id).catch((err) => logger.warn({ worker: id, err }, 'a lease cannot be released now'))",
+    `await leases
+          .release(key, id)
+          .catch((err) => logger.warn({ worker: id, ...loggedOf(work), err }, 'a lease cannot be released now'))`,
     'void 0',
   ),
   one(

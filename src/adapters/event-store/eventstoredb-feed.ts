@@ -1,6 +1,8 @@
 // What the followers at the head of the log share: one subscription, and the newest events in memory.
 import type { RecordedEvent } from '../../domain/message.ts'
 import type { Batch } from '../../ports/event-store.ts'
+import type { Wanted } from './eventstoredb-following.ts'
+import { isOneOf } from './eventstoredb-reading.ts'
 
 /** How many of the newest events are kept. Who is further behind than that has a subscription of its own, until it is not. */
 const KEPT = 2_000
@@ -34,18 +36,31 @@ export class Feed {
     return this.#running === undefined || this.covers(position)
   }
 
-  /** With the first who takes part it begins where that one is. Each has to leave. */
-  join(position: number): void {
+  /** Follows what all do who are at the head. Ends where it has fallen too far behind, or with the subscription. */
+  async *share({ after, streams, batchSize, signal }: Wanted & { readonly after: number }): AsyncGenerator<Batch> {
+    const wake = () => this.#wake()
+    // With the first who takes part it begins where that one is.
     this.#followers++
-    if (this.#running === undefined) this.#begin(position)
-  }
-
-  leave(): void {
-    if (--this.#followers === 0) this.#end()
+    if (this.#running === undefined) this.#begin(after)
+    signal.addEventListener('abort', wake)
+    try {
+      let told = { position: after, caughtUp: false }
+      while (!signal.aborted) {
+        const batch = this.#after(told.position, batchSize)
+        if (batch === undefined) return
+        if (batch.position > told.position || (batch.caughtUp && !told.caughtUp)) {
+          told = batch
+          yield { ...batch, events: batch.events.filter(({ stream }) => isOneOf(stream, streams)) }
+        } else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+      }
+    } finally {
+      signal.removeEventListener('abort', wake)
+      if (--this.#followers === 0) this.#end()
+    }
   }
 
   /** What comes after the position; undefined where that is not to be had, or not any more. */
-  after(position: number, limit: number): Batch | undefined {
+  #after(position: number, limit: number): Batch | undefined {
     if (!this.covers(position)) return undefined
     const start = firstAfter(this.#events, position)
     const events = this.#events.slice(start, start + limit)
@@ -54,12 +69,7 @@ export class Feed {
     return { events, position: Math.max(position, reached), caughtUp: isAll && this.#caughtUp }
   }
 
-  /** Resolves after the next batch, or when all who wait are woken. */
-  moved(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve))
-  }
-
-  wake(): void {
+  #wake(): void {
     const waiting = this.#waiting
     this.#waiting = []
     for (const resume of waiting) resume()
@@ -81,7 +91,7 @@ export class Feed {
     this.#running?.abort()
     this.#running = undefined
     this.#events = []
-    this.wake()
+    this.#wake()
   }
 
   async #run(after: number, signal: AbortSignal): Promise<void> {
@@ -94,7 +104,7 @@ export class Feed {
       }
       this.#position = position
       this.#caughtUp = caughtUp
-      this.wake()
+      this.#wake()
     }
   }
 }

@@ -178,32 +178,10 @@ export class EventStoreDb implements EventStore {
           if (mayShare && batch.caughtUp && this.#feed.admits(after)) break
         }
       if (signal.aborted) return
-      for await (const batch of this.#share({ after, streams, batchSize, signal })) {
+      for await (const batch of this.#feed.share({ after, streams, batchSize, signal })) {
         yield batch
         after = batch.position
       }
-    }
-  }
-
-  /** Follows what all do who are at the head. Ends where it has fallen too far behind. */
-  async *#share({ after, streams, batchSize, signal }: Wanted & { readonly after: number }): AsyncGenerator<Batch> {
-    const feed = this.#feed
-    const wake = () => feed.wake()
-    feed.join(after)
-    signal.addEventListener('abort', wake)
-    try {
-      let told = { position: after, caughtUp: false }
-      while (!signal.aborted) {
-        const batch = feed.after(told.position, batchSize)
-        if (batch === undefined) return
-        if (batch.position > told.position || (batch.caughtUp && !told.caughtUp)) {
-          told = batch
-          yield { ...batch, events: batch.events.filter(({ stream }) => isOneOf(stream, streams)) }
-        } else await feed.moved()
-      }
-    } finally {
-      signal.removeEventListener('abort', wake)
-      feed.leave()
     }
   }
 

@@ -1,6 +1,6 @@
 // Reports over Kafka: a worker needs no more than the brokers to say what it does, and engines share the topic between them.
 import { setTimeout as pass } from 'node:timers/promises'
-import type { Logger } from '../../ports/logger.ts'
+import { type Logger, loggedOf } from '../../ports/logger.ts'
 import type { ReportedWork, StageReports, WorkerReport } from '../../ports/stage-reports.ts'
 import type { WorkerNews, WorkerRegistry } from '../../ports/worker-registry.ts'
 import { type Administration, createAdministration, type TopicConfig } from '../kafka/administration.ts'
@@ -112,16 +112,17 @@ export async function takeReports(options: ReportTaking): Promise<{ close(): Pro
 
   /** Until it is done; false where it is not, since the engine ends. */
   async function handle(partition: number, record: StoredRecord): Promise<boolean> {
+    const incoming = parse(record)
+    const about = incoming.kind === 'report' ? loggedOf(incoming.work) : {}
     while (!closed) {
       try {
-        const incoming = parse(record)
         if (incoming.kind === 'report') await options.report(incoming.work, incoming.report)
         else if (incoming.kind === 'news') await options.news(incoming.workerId, incoming.news)
         else await setAside(partition, record, incoming.reason)
         return true
       } catch (err) {
         logger.warn(
-          { topic, partition, offset: record.offset, err },
+          { ...about, topic, partition, offset: record.offset, err },
           'a report cannot be taken now, will be tried again',
         )
         await pass(AGAIN_MS)

@@ -1,5 +1,7 @@
 // A consumer of queues in Kafka: a source for each route that it serves, and one taker that takes from them all by turns.
+
 import { routeOf } from '../../domain/workflow/route.ts'
+import { loggedOf } from '../../ports/logger.ts'
 import type { Consumer } from '../../ports/work-queue.ts'
 import { Source, type SourceOptions } from './kafka-source.ts'
 import { servedRoute } from './kafka-topics.ts'
@@ -52,7 +54,7 @@ export function startConsumer(deps: Deps, queues: readonly string[], limits: Lim
     source
       .setAside(entry, reason)
       .catch((err) =>
-        logger.warn({ work: entry.work.id, err }, 'a dead letter could not be kept, the work comes again'),
+        logger.warn({ ...loggedOf(entry.work), err }, 'a dead letter could not be kept, the work comes again'),
       )
 
   async function look(): Promise<void> {
