@@ -13,6 +13,7 @@ import { createScheduledRuns } from './commands/scheduled-runs.ts'
 import { createStartExecution } from './commands/start-execution.ts'
 import { createSubWorkflows } from './commands/sub-workflows.ts'
 import { createLoseWorker, createWorkerRegistry } from './commands/worker-life.ts'
+import { type Cache, noCache } from './ports/cache.ts'
 import type { Clock } from './ports/clock.ts'
 import type { EventStore } from './ports/event-store.ts'
 import type { Handler } from './ports/handler.ts'
@@ -43,6 +44,8 @@ export type Ports = {
   readonly leases: Leases
   readonly logs: StageLogs
   readonly clock: Clock
+  /** Of answers; without one nothing is kept. */
+  readonly cache?: Cache
 }
 
 export type App = ReturnType<typeof createApp>
@@ -107,6 +110,7 @@ export function createApp(
       engine: () => engine,
     }),
     clock,
+    cache: ports.cache ?? noCache,
 
     /** Starts what follows the log and causes the next thing; `ready` resolves once all have caught up. */
     startReactors() {

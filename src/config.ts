@@ -80,7 +80,7 @@ const settings = {
   eventStore: url('embedded:', 'esdb://', 'esdb+discover://').optional(),
   queue: url('memory:', 'kafka://').default('memory:'),
   leases: redisUrl.default('memory:'),
-  cache: url('memory:').default('memory:'),
+  cache: redisUrl.default('memory:'),
   database: url('embedded:', 'postgres://', 'postgresql://').optional(),
   databaseReplica: url('postgres://', 'postgresql://').optional(),
   roles: list.pipe(z.array(z.enum(ROLES)).min(1)).default([...ROLES]),

@@ -57,7 +57,7 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   eventStore: 'the log: embedded:<folder>, esdb://… or esdb+discover://… (embedded:<data>/log)',
   queue: 'the work queue: memory: or kafka://… (memory:)',
   leases: 'the leases: memory:, redis://… or rediss://… (memory:)',
-  cache: 'the cache: memory: (memory:)',
+  cache: 'answers that are kept for a moment: memory:, redis://… or rediss://… (memory:)',
   database: 'the read models: embedded:<folder> or postgres://… (embedded:<data>)',
   eventStoreWaitMs: 'how long a start waits for an EventStoreDB that is not there yet, milliseconds (30000)',
   databaseReplica: 'a replica of the database, for what the API is asked: postgres://… (none)',

@@ -5,6 +5,8 @@ import type { Config } from '../config.ts'
 import type { Leases } from '../ports/leases.ts'
 import type { Logger } from '../ports/logger.ts'
 import type { WorkQueue } from '../ports/work-queue.ts'
+import { createMemoryCache } from './cache/memory.ts'
+import { createRedisCache } from './cache/redis.ts'
 import { systemClock } from './clock.ts'
 import { kafkaSettings, openOnKafka } from './kafka/await-kafka.ts'
 import { createMemoryLeases } from './leases/memory.ts'
@@ -38,11 +40,14 @@ export async function connect(config: Config, logger: Logger, signal?: AbortSign
   const links = await connectLinks(config, logger, signal)
   try {
     const { store, failed, refusing } = await openEventStore(config, logger, signal)
+    const { cache: url } = config
+    const cache = url.startsWith('memory:') ? createMemoryCache(systemClock) : createRedisCache({ url, logger })
     const close = async (): Promise<void> => {
+      await cache.close()
       await links.close()
       await store.close()
     }
-    return { ...links, store, failed, refusing, close }
+    return { ...links, store, cache, failed, refusing, close }
   } catch (error) {
     await links.close()
     throw error

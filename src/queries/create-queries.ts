@@ -10,7 +10,7 @@ import { poolUtilisation } from './pool-utilisation.ts'
 import { findPool, listPools } from './pools.ts'
 import { listProjections } from './projections.ts'
 import type { Queries } from './queries.ts'
-import { createReached } from './reached.ts'
+import { createReached, positionOf } from './reached.ts'
 import { findSchedule, listSchedules, upcomingTimes } from './schedules.ts'
 import { listWorkers } from './workers.ts'
 import { listWorkflowVersions } from './workflow-versions.ts'
@@ -65,6 +65,7 @@ export function createQueries(options: {
     workers: (namespace, filter, page) => listWorkers(orm.em.fork(), pool, namespace, filter, page),
     projections: async () => listProjections(orm.em.fork(), await head(), spacing),
     head,
+    position: (names) => positionOf(pool, names),
     reached,
     // It waits for ever for a connection that the server cut while a question was under way.
     close: () => Promise.race([orm.close(), delay(CLOSE_MS, undefined, { ref: false })]),

@@ -278,6 +278,8 @@ export interface Queries {
   projections(): Promise<readonly ProjectionView[]>
   /** Position of the last event of the log, -1 of an empty one. */
   head(): Promise<number>
+  /** How far all of the named projections are at least: what is asked after that knows of everything up to there. */
+  position(names: readonly ProjectionName[]): Promise<number>
   /** Resolves true once the named projections, or else all, have reached `position`; false when `waitMs` ran out first. */
   reached(position: number, waitMs: number, names?: readonly string[]): Promise<boolean>
 }

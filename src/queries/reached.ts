@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Pool } from 'pg'
+import { START } from '../ports/event-store.ts'
 import { projections } from '../projections/all.ts'
 
 const POLL_MS = 10
@@ -53,6 +54,12 @@ function settle({ names, position, untilMs, answer }: Waiter, positions: Readonl
   const over = reached || performance.now() >= untilMs
   if (over) answer(reached)
   return over
+}
+
+/** How far all of the named projections are at least; `START` where one has seen nothing. */
+export async function positionOf(pool: Pool, names: readonly string[]): Promise<number> {
+  const positions = await readPositions(pool)
+  return Math.min(...names.map((name) => positions.get(name) ?? START))
 }
 
 async function readPositions(pool: Pool): Promise<ReadonlyMap<string, number>> {

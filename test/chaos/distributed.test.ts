@@ -2,7 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { Kafka, logLevel } from 'kafkajs'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { CACHE_PREFIX } from '../../src/adapters/cache/redis.ts'
 import { kafkaSettings } from '../../src/adapters/kafka/await-kafka.ts'
 import { createReader } from '../../src/adapters/kafka/reader.ts'
 import { type Distributed, distributedObstacle, processes, startDistributed } from '../support/distributed.ts'
@@ -91,6 +92,15 @@ describe('every role a process of its own', { timeout: 180_000 }, () => {
     await untilCompleted(profile, ids)
     const workers = await call<{ items: { status: string }[] }>(`${url}/v1/default/workers`, 'GET')
     expect(workers.items.map(({ status }) => status)).toEqual(['running', 'running'])
+    const redis = new Redis(profile.redis.url)
+    try {
+      await vi.waitFor(async () => {
+        await call(`${url}/v1/default/failures`, 'GET')
+        expect((await redis.keys('*')).some((key) => key.startsWith(CACHE_PREFIX))).toBe(true)
+      })
+    } finally {
+      redis.disconnect()
+    }
   })
 
   it('workers have the queue and the leases only, and their accounts open nothing else', async () => {

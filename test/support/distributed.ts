@@ -80,6 +80,7 @@ export async function startDistributed(
     MILLRACE_EVENT_STORE: `esdb://127.0.0.1:${port}?tls=false`,
     MILLRACE_QUEUE: queue,
     MILLRACE_LEASES: leases.millrace,
+    MILLRACE_CACHE: leases.millrace,
     MILLRACE_DATABASE: await postgres.createDatabase(),
     MILLRACE_PORT: '0',
   }

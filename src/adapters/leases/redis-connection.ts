@@ -2,9 +2,10 @@
 // what was under way within `timeoutMs`.
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { LeasesUnavailable } from '../../ports/leases.ts'
 import type { Logger } from '../../ports/logger.ts'
+import { createRedis, reasonOf, redisAddress } from '../redis/client.ts'
 import { type ScriptName, scripts } from './redis-scripts.ts'
 
 /** Times in milliseconds. `graceMs` is how long leases are given to be renewed after the store was away: the longest time to live. */
@@ -32,7 +33,7 @@ export type RedisConnection = {
 /** What Redis refuses however often it is asked. */
 const FINAL = /^(WRONGPASS|NOAUTH|NOPERM|ERR (invalid|AUTH|Client sent AUTH)|ERR.*DB index)/
 const isFinal = (error: Error | undefined): boolean => error !== undefined && FINAL.test(error.message)
-const RECONNECT_MS = 500
+const SCRIPTS = Object.fromEntries(Object.entries(scripts).map(([name, lua]) => [name, { lua }]))
 const WAIT_MS = 50
 /** Of one tag, so that scripts may use them together in a cluster, too. */
 export const KEY_PREFIX = '{millrace}:lease:'
@@ -44,8 +45,8 @@ export async function connectRedis(options: RedisConnectionOptions): Promise<Red
   const { url, graceMs, withinMs, logger, signal } = options
   // A lease outlives a heartbeat that was missed, and the reconnection after it.
   const timeoutMs = Math.min(Math.max(graceMs / 6, 250), 2_000)
-  const address = addressOf(url)
-  const redis = open(url, timeoutMs)
+  const address = redisAddress(url)
+  const redis = createRedis(url, timeoutMs, SCRIPTS)
   let problem: Error | undefined
   redis.on('error', (error: Error) => {
     problem = error
@@ -151,40 +152,4 @@ function supervise(
       redis.disconnect()
     },
   }
-}
-
-function open(url: string, timeoutMs: number): Redis {
-  const { protocol, hostname, port, username, password, pathname } = new URL(url)
-  return new Redis({
-    host: hostname.replace(/^\[|\]$/g, ''),
-    port: Number(port || 6379),
-    db: Number(pathname.slice(1) || 0),
-    ...(username === '' ? {} : { username: decodeURIComponent(username) }),
-    ...(password === '' ? {} : { password: decodeURIComponent(password) }),
-    ...(protocol === 'rediss:' ? { tls: {} } : {}),
-    connectionName: 'millrace',
-    lazyConnect: true,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    // Without this, what was under way when the connection broke would never be answered.
-    maxRetriesPerRequest: 0,
-    connectTimeout: timeoutMs,
-    commandTimeout: timeoutMs,
-    // A server that says nothing any more keeps its connection open, and so does a network that swallows everything.
-    socketTimeout: timeoutMs,
-    retryStrategy: (tries) => Math.min(tries * 50, RECONNECT_MS),
-    scripts: Object.fromEntries(Object.entries(scripts).map(([name, lua]) => [name, { lua }])),
-  })
-}
-
-function addressOf(url: string): string {
-  const { protocol, host, pathname } = new URL(url)
-  return `${protocol}//${host}${pathname === '/' ? '' : pathname}`
-}
-
-/** A name with several addresses gives one error for each. */
-function reasonOf(error: (Error & { code?: string; errors?: readonly Error[] }) | undefined): string {
-  const said = error?.errors?.map(({ message }) => message).join(', ') || error?.message || error?.code
-  if (said?.startsWith("Stream isn't writeable") || said === 'Connection is closed.') return 'no connection'
-  return said?.startsWith('Reached the max retries') ? 'the connection was lost' : (said ?? 'no connection')
 }

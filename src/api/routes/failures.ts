@@ -3,7 +3,7 @@ import { classifyFailureBody } from '../../commands/classify-failure.ts'
 import type { FailureQuestion } from '../../queries/queries.ts'
 import { json } from '../answers.ts'
 import { classifiedSchema, failuresSchema } from '../failure-answers.ts'
-import { awaitPosition } from '../freshness.ts'
+import { createKept, KEPT_FOR_A_MOMENT } from '../kept.ts'
 import { failuresQuery, namespaceParams } from '../parameters.ts'
 import { route } from '../route.ts'
 
@@ -15,7 +15,8 @@ const body = classifyFailureBody.safeExtend({
 /** How far back is looked where nothing is said. */
 const MONTH_MS = 30 * 24 * 60 * 60_000
 
-export function failureRoutes({ commands, queries, clock }: App) {
+export function failureRoutes({ commands, queries, clock, cache }: App) {
+  const kept = createKept({ cache, queries })
   return {
     classify: route(
       {
@@ -35,14 +36,16 @@ export function failureRoutes({ commands, queries, clock }: App) {
       {
         tag: 'Executions',
         summary: 'How attempts of stages failed, and what became of that',
-        description: 'Counts by `groupBy`, the largest first. Looks back 30 days from `to` where `from` is left out.',
+        description:
+          'Counts by `groupBy`, the largest first. Looks back 30 days from `to` where `from` is left out.' +
+          KEPT_FOR_A_MOMENT,
         params: namespaceParams,
         query: failuresQuery,
         answers: { 200: failuresSchema },
       },
       async ({ params, query }) => {
-        await awaitPosition(queries, query, ['executions'])
-        const { groupBy, limit, workflow, stage, class: failureClass } = query
+        const { minPosition, wait, ...asked } = query
+        const { groupBy, limit, workflow, stage, class: failureClass } = asked
         // What failed in this very millisecond is part of it.
         const toMs = query.to === undefined ? clock.now() + 1 : Date.parse(query.to)
         const fromMs = query.from === undefined ? toMs - MONTH_MS : Date.parse(query.from)
@@ -51,7 +54,10 @@ export function failureRoutes({ commands, queries, clock }: App) {
           ([, value]) => value !== undefined,
         )
         const question: FailureQuestion = { groupBy, limit, from, to, ...Object.fromEntries(filters) }
-        return { ...(await queries.failures(params.namespace, question)), from, to }
+        return kept(['failures', params.namespace, asked], { minPosition, wait }, ['executions'], async () => ({
+          ...(await queries.failures(params.namespace, question)),
+          ...{ from, to },
+        }))
       },
     ),
   }

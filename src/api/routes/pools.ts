@@ -1,6 +1,7 @@
 import type { App } from '../../app.ts'
 import { definePoolBody } from '../../commands/define-pool.ts'
 import { awaitPosition } from '../freshness.ts'
+import { createKept, KEPT_FOR_A_MOMENT } from '../kept.ts'
 import { freshQuery, namespaceParams, pageQuery, poolParams, utilisationQuery } from '../parameters.ts'
 import { poolDefinedSchema, poolSchema, poolsSchema, toPool, toPools, utilisationSchema } from '../pool-answers.ts'
 import { RequestProblem } from '../problems.ts'
@@ -13,7 +14,8 @@ const DAY_MS = 24 * 60 * 60_000
 const STEPS = 96
 const MOST_STEPS = 1_000
 
-export function poolRoutes({ commands, queries, clock }: App) {
+export function poolRoutes({ commands, queries, clock, cache }: App) {
+  const kept = createKept({ cache, queries })
   return {
     define: route(
       {
@@ -58,20 +60,24 @@ export function poolRoutes({ commands, queries, clock }: App) {
       {
         tag,
         summary: 'How much of a pool was in use over time',
-        description: 'Looks back a day from `to` where `from` is left out; the step is then such that there are 96.',
+        description:
+          'Looks back a day from `to` where `from` is left out; the step is then such that there are 96.' +
+          KEPT_FOR_A_MOMENT,
         params: poolParams,
         query: utilisationQuery,
         answers: { 200: utilisationSchema },
       },
       async ({ params: { namespace, name }, query }) => {
-        await awaitPosition(queries, query, ['pools'])
+        const { minPosition, wait, ...asked } = query
         const toMs = query.to === undefined ? clock.now() : Date.parse(query.to)
         const fromMs = query.from === undefined ? toMs - DAY_MS : Date.parse(query.from)
         const stepMs = query.step ?? Math.max(Math.ceil((toMs - fromMs) / STEPS), 1_000)
         requireSteps(fromMs, toMs, stepMs)
         const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()]
-        found(await queries.pool(namespace, name), 'POOL_UNKNOWN', `pool ${name}`)
-        return { items: await queries.poolUtilisation(namespace, name, { from, to, stepMs }), from, to, stepMs }
+        return kept(['utilisation', namespace, name, asked], { minPosition, wait }, ['pools'], async () => {
+          found(await queries.pool(namespace, name), 'POOL_UNKNOWN', `pool ${name}`)
+          return { items: await queries.poolUtilisation(namespace, name, { from, to, stepMs }), from, to, stepMs }
+        })
       },
     ),
   }
