@@ -10,10 +10,9 @@ import { resetReadModels } from '../projections/read-models.ts'
 import { startProjectorThread } from '../projector-thread.ts'
 import { type Part, runSingleton } from '../singleton.ts'
 import { createThreadedCheck } from '../verifier-thread.ts'
-import { tidyWorkspaces } from '../workers/handlers/workspaces.ts'
 import { noQueries, openQueries, startDatabase } from './read-models.ts'
 import { listen, prepare, type Starting, trace } from './starting.ts'
-import { startWorkerRole, workFolder } from './worker.ts'
+import { startWorkerRole } from './worker.ts'
 
 /** How often leases that nobody holds are looked for. */
 const LEASE_CHECK_MS = 2_000
@@ -60,11 +59,7 @@ export async function startRoles(
     if (taking) started.push({ name: 'engine', stop: () => taking.close() })
   }
   if (roles.has('worker')) {
-    await startWorkerRole(starting, prepared, app.startWorker)
-    const keepMs = config.keepWorkHours * 3_600_000
-    const workDir = workFolder(config.data)
-    const tidying = tidyWorkspaces({ workDir, keepMs, endedAt: app.history.endedAt, clock: app.clock, logger })
-    started.push({ name: 'working directories', stop: () => tidying.stop() })
+    await startWorkerRole(starting, prepared, app.startWorker, app.history.endedAt)
   }
 
   const around = {

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import packageFile from '../../package.json' with { type: 'json' }
+import { systemClock } from '../adapters/clock.ts'
 import { connectWorker } from '../adapters/connect.ts'
 import type { DataDirectory } from '../adapters/data-directory.ts'
 import { measureLeases, measureQueue } from '../adapters/measured.ts'
@@ -14,6 +15,7 @@ import type { Handler } from '../ports/handler.ts'
 import { createHttpHandler } from '../workers/handlers/http.ts'
 import { removeLeftoverFiles } from '../workers/handlers/script-files.ts'
 import { createShellHandler } from '../workers/handlers/shell.ts'
+import { tidyWorkspaces, watchUse } from '../workers/handlers/workspaces.ts'
 import { startWorker } from '../workers/worker.ts'
 import { listen, prepare, type Starting, trace } from './starting.ts'
 
@@ -22,19 +24,23 @@ const DRAIN_GRACE_MS = 10_000
 
 type Prepared = { readonly directory: DataDirectory; readonly handlers: readonly Handler[] }
 
-export const workFolder = (data: string): string => join(data, 'work')
+const workFolder = (data: string): string => join(data, 'work')
 
-/** @param start begins with what the settings say of the worker */
+/** @param start begins with what the settings say of the worker; `endedAt` says when a run ended, where there is a log to tell */
 export async function startWorkerRole(
   { config, logger, started }: Starting,
   { directory, handlers: loaded }: Prepared,
   start: App['startWorker'],
+  endedAt?: (executionId: string) => Promise<string | undefined>,
 ): Promise<void> {
   const workDir = workFolder(config.data)
   // What a script has locked away is in nobody's way.
   await removeLeftoverFiles(workDir).catch((err) => logger.warn({ err }, 'cannot remove the files of old attempts'))
-  const shell = createShellHandler({ workDir, instance: directory.instance, environment: scriptEnvironment() })
-  const all = [shell, createHttpHandler({ allowPrivate: config.allowOutbound }), ...loaded]
+  const watched = watchUse(
+    createShellHandler({ workDir, instance: directory.instance, environment: scriptEnvironment() }),
+    workDir,
+  )
+  const all = [watched.handler, createHttpHandler({ allowPrivate: config.allowOutbound }), ...loaded]
   const limits = config.queues.flatMap(({ name, limit }) => (limit === undefined ? [] : [[name, limit] as const]))
   const worker = start({
     id: newId(),
@@ -46,6 +52,9 @@ export async function startWorkerRole(
     about: { host: hostname(), pid: process.pid, version: packageFile.version },
   })
   started.push({ name: 'worker', stop: () => worker.drain(DRAIN_GRACE_MS) })
+  const keepMs = config.keepWorkHours * 3_600_000
+  const tidying = tidyWorkspaces({ workDir, keepMs, endedAt: endedAt ?? watched.leftAt, clock: systemClock, logger })
+  started.push({ name: 'working directories', stop: () => tidying.stop() })
 }
 
 /** A process that is a worker and nothing else: what it has to say to the log travels as its work does. Answers the address of its health. */

@@ -5,12 +5,14 @@ import type { KafkaSettings } from '../../src/adapters/kafka/url.ts'
 import { connectReports, type SentReports, takeReports } from '../../src/adapters/reports/kafka.ts'
 import { deadReportTopic, reportTopic } from '../../src/adapters/reports/messages.ts'
 import type { ReportedWork, WorkerReport } from '../../src/ports/stage-reports.ts'
-import { type KafkaBroker, kafkaObstacle, startKafkaBroker } from '../support/kafka-broker.ts'
 import { clientOf, ownTopics, put } from '../support/kafka-queues.ts'
 import { quiet } from '../support/kafka-quiet.ts'
+import type { Server } from '../support/server-process.ts'
+import { findServer } from '../support/servers.ts'
 import { skipFor } from '../support/skip.ts'
 
-const why = kafkaObstacle()
+const found = await findServer('kafka')
+const why = found.reason
 const at = '2026-01-01T00:00:00.000Z'
 const WITHIN = { timeout: 20_000 }
 
@@ -25,14 +27,14 @@ const completing = (attempt = 1): WorkerReport => ({
 if (why !== undefined) it('reports travel over Kafka', (context) => skipFor(why, context))
 else
   describe('reports over Kafka', () => {
-    let broker: KafkaBroker
+    let broker: Server
     let settings: KafkaSettings
     let sent: SentReports
     let taken: string[]
     /** What the log does about a report. */
     let take: (work: ReportedWork, report: WorkerReport) => Promise<void>
     beforeAll(async () => {
-      broker = (await startKafkaBroker())!
+      broker = await found.start()
     })
     afterAll(() => broker.stop())
     beforeEach(async (t) => {

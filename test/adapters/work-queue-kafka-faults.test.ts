@@ -6,24 +6,26 @@ import { type KafkaQueueOptions, openKafkaQueue } from '../../src/adapters/work-
 import { MAX_WORK_BYTES, workMessage } from '../../src/adapters/work-queue/kafka-message.ts'
 import type { Work } from '../../src/domain/execution/work.ts'
 import type { WorkQueue } from '../../src/ports/work-queue.ts'
-import { type KafkaBroker, kafkaObstacle, startKafkaBroker } from '../support/kafka-broker.ts'
 import * as kafka from '../support/kafka-queues.ts'
 import { quiet } from '../support/kafka-quiet.ts'
+import type { OwnServer } from '../support/server-process.ts'
+import { findOwnServer } from '../support/servers.ts'
 import { skipFor } from '../support/skip.ts'
 import { someWork } from '../support/some-work.ts'
 
 const SESSION_MS = 3_000
-const why = kafkaObstacle() ?? (process.env.KAFKA_URL ? 'the broker of KAFKA_URL is not to be harmed' : undefined)
+const found = await findOwnServer('kafka')
+const why = found.reason
 
 if (why !== undefined) it('loses nothing in Kafka', (context) => skipFor(why, context))
 else
   describe('the queue in Kafka', () => {
-    let broker: KafkaBroker
+    let broker: OwnServer
     let settings: KafkaSettings
     let topic: string
     const opened: { close(): Promise<unknown> }[] = []
     beforeAll(async () => {
-      broker = (await startKafkaBroker())!
+      broker = await found.start()
     })
     afterAll(() => broker.stop())
     afterEach(async () => {

@@ -1,19 +1,21 @@
 import { afterAll, beforeAll, describe, it } from 'vitest'
 import { openKafkaQueue } from '../../src/adapters/work-queue/kafka.ts'
 import { workQueueContract } from '../contracts/work-queue.ts'
-import { type KafkaBroker, kafkaObstacle, startKafkaBroker } from '../support/kafka-broker.ts'
 import { arrivedAt, ownTopics } from '../support/kafka-queues.ts'
 import { quiet } from '../support/kafka-quiet.ts'
+import type { Server } from '../support/server-process.ts'
+import { findServer } from '../support/servers.ts'
 import { skipFor } from '../support/skip.ts'
 
-const why = kafkaObstacle()
+const found = await findServer('kafka')
+const why = found.reason
 
 if (why !== undefined) it('keeps the contract of work queues', (context) => skipFor(why, context))
 else
   describe('on a broker', () => {
-    let broker: KafkaBroker
+    let broker: Server
     beforeAll(async () => {
-      broker = (await startKafkaBroker())!
+      broker = await found.start()
     })
     afterAll(() => broker.stop())
 

@@ -1,11 +1,20 @@
 // Working directories go some time after the end of their run, and nothing else goes with them.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { newId } from '../../src/commands/new-id.ts'
 import { createHistory } from '../../src/queries/history.ts'
-import { tidyWorkspaces } from '../../src/workers/handlers/workspaces.ts'
+import { tidyWorkspaces, watchUse } from '../../src/workers/handlers/workspaces.ts'
 import { silent, startEngine } from '../support/engine.ts'
 import { cancel, chain } from '../support/executions.ts'
 import { ManualClock } from '../support/manual-clock.ts'
@@ -105,4 +114,35 @@ it('the log says when a run has ended, of whatever namespace', async () => {
   expect(await endedAt(running)).toBeUndefined()
   expect(await endedAt(newId())).toBeUndefined()
   await engine.stop()
+})
+
+describe('the working directory of a run, where a worker does not hear of its end', () => {
+  it('is left once no attempt uses it, and as long as that is kept, however long an attempt takes', async () => {
+    const id = directory(newId())
+    const held = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let begun = 0
+    const { handler, leftAt } = watchUse(
+      { name: 'shell', run: () => held[begun++]!.promise as Promise<never> },
+      workDir,
+    )
+    const attempts = [1, 2].map((attempt) => handler.run({ executionId: id, attempt } as never))
+    const { clock, tidy } = tidying({}, leftAt)
+    const old = new Date(clock.now() - 100 * HOUR)
+    utimesSync(join(workDir, id), old, old)
+    clock.advance(HOUR)
+    held[0]!.resolve()
+    await attempts[0]
+    utimesSync(join(workDir, id), old, old)
+    expect(await leftAt(id)).toBeUndefined()
+    clock.advance(HOUR)
+    held[1]!.reject(new Error('it failed'))
+    await expect(attempts[1]).rejects.toThrow('it failed')
+    // Since now, by the clock of the file system.
+    expect(Math.abs(Date.parse((await leftAt(id))!) - Date.now())).toBeLessThan(60_000)
+    await tidy.stop()
+    expect(existsSync(join(workDir, id))).toBe(true)
+    utimesSync(join(workDir, id), old, old)
+    const { gone } = tidying({}, leftAt)
+    await gone(id)
+  })
 })

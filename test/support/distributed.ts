@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Kafka } from 'kafkajs'
 import { KAFKA_PASSWORDS, makeKafkaAccounts, makeRedisAccounts, QUIET } from './accounts.ts'
-import { type KafkaBroker, kafkaObstacle, startGuardedBroker, startKafkaBroker } from './kafka-broker.ts'
+import { startKafkaBroker } from './kafka-broker.ts'
 import { startTestPostgres, type TestPostgres } from './postgres.ts'
 import { type Ended, type Program, runNode } from './programs.ts'
 import type { OwnServer } from './server-process.ts'
@@ -30,13 +30,13 @@ export const processes = [
 
 /** Why it cannot be had here; undefined where it can. */
 export async function distributedObstacle(): Promise<string | undefined> {
-  return kafkaObstacle() ?? (await findOwnServer('redis')).reason
+  return (await findOwnServer('kafka')).reason ?? (await findOwnServer('redis')).reason
 }
 
 export type Distributed = {
   /** The address where a process answers, the API unless told otherwise, once it has started. */
   url(name?: string): Promise<string>
-  readonly kafka: KafkaBroker
+  readonly kafka: OwnServer
   readonly redis: OwnServer
   readonly postgres: TestPostgres
   /** Settings of every process but its roles and folder; a worker has no more than `ofWorker`. */
@@ -65,7 +65,7 @@ export async function startDistributed(
   const folder = await mkdtemp(join(tmpdir(), 'millrace-distributed-'))
   scope.onTestFinished(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }))
   const [kafka, redis, postgres] = await Promise.all([
-    guarded ? startGuardedBroker(KAFKA_PASSWORDS) : startKafkaBroker().then((broker) => broker!),
+    startKafkaBroker(guarded ? KAFKA_PASSWORDS : undefined),
     findOwnServer('redis').then((found) => found.start()),
     startTestPostgres(),
   ])
@@ -145,7 +145,7 @@ export async function startDistributed(
   }
 }
 
-function adminOf({ url }: KafkaBroker): Kafka {
+function adminOf({ url }: OwnServer): Kafka {
   const sasl = { mechanism: 'plain', username: 'admin', password: KAFKA_PASSWORDS.admin } as const
   return new Kafka({ brokers: [new URL(url).host], sasl, ...QUIET })
 }

@@ -1,100 +1,42 @@
 // A real Kafka broker without Docker: the jars of a release, one process as broker and controller, a folder of its own.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pass } from 'node:timers/promises'
 import { Kafka, logLevel } from 'kafkajs'
+import { freePort } from '../../src/adapters/read-models/postmaster.ts'
 import { hasJars, jarFolder } from './kafka/jars.ts'
+import { type OwnServer, startServerProcess } from './server-process.ts'
 import { obstacle } from './skip.ts'
 
-export type KafkaBroker = {
-  /** `kafka://127.0.0.1:PORT`, with the account of `admin` where it is guarded. */
-  readonly url: string
-  stop(): Promise<void>
-  /** As a power cut: SIGKILL. */
-  kill(): Promise<void>
-  /** Starts it again on the same folder and ports, and resolves once it answers. */
-  restart(): Promise<void>
-  /** Holds it up without ending it, so that connections stay open and nothing answers. */
-  pause(): void
-  resume(): void
-}
-
-const START_WITHIN_MS = 60_000
 const ASK_EVERY_MS = 200
 
-/** Why no broker can be started here; undefined where one can. @throws where REQUIRE_SERVERS asks for one, as CI does */
-export function kafkaObstacle(): string | undefined {
-  if (process.env.KAFKA_URL !== undefined) return undefined
-  const reason =
-    obstacle('java', ['-version']) ??
-    (hasJars() ? undefined : 'no jars of Kafka; node scripts/kafka-jars.ts brings them')
-  if (reason !== undefined && (process.env.REQUIRE_SERVERS ?? '').split(',').includes('kafka'))
-    throw new Error(`REQUIRE_SERVERS asks for kafka, but there is none: ${reason}`)
-  return reason
-}
+/** Why no broker can be started on this machine; undefined where one can. */
+export const brokerObstacle = (): string | undefined =>
+  obstacle('java', ['-version']) ?? (hasJars() ? undefined : 'no jars of Kafka; node scripts/kafka-jars.ts brings them')
 
-/** Undefined where `kafkaObstacle` says why. The broker that KAFKA_URL names goes first; it is not ours to stop or harm. */
-export async function startKafkaBroker(): Promise<KafkaBroker | undefined> {
-  if (kafkaObstacle() !== undefined) return undefined
-  const given = process.env.KAFKA_URL
-  return given === undefined ? startOwn() : theirs(given)
-}
-
-/** One that asks who one is: `admin` may do everything, anybody else what it is allowed. @param accounts passwords by name */
-export const startGuardedBroker = (accounts: Readonly<{ admin: string }> & Accounts): Promise<KafkaBroker> =>
-  startOwn(accounts)
-
+/** Passwords by name. */
 type Accounts = Readonly<Record<string, string>>
 
-function theirs(url: string): KafkaBroker {
-  const refuse = (): never => {
-    throw new Error(`the broker at KAFKA_URL is not to be harmed; unset it for this test`)
-  }
-  return { url, stop: async () => {}, kill: refuse, restart: refuse, pause: refuse, resume: refuse }
-}
-
-async function startOwn(accounts?: Accounts): Promise<KafkaBroker> {
+/** @param accounts where it asks who one is: `admin` may do everything then, anybody else what it is allowed */
+export async function startKafkaBroker(accounts?: Accounts & Readonly<{ admin: string }>): Promise<OwnServer> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-kafka-'))
   const [port, controllerPort] = [await freePort(), await freePort()]
   writeFileSync(join(folder, 'server.properties'), properties({ folder, port, controllerPort, accounts }))
   format(folder)
-  let child: ChildProcess
-  const end = () => child?.kill('SIGKILL')
-  process.once('exit', end)
-
-  const start = async (): Promise<void> => {
-    child = run(folder, ['kafka.Kafka', join(folder, 'server.properties')])
-    await answering(child, port, folder, accounts?.admin)
-  }
-  const endWith = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const ended = once(child, 'exit')
-    // One that is paused takes no SIGTERM.
-    if (signal === 'SIGTERM') child.kill('SIGCONT')
-    child.kill(signal)
-    await ended
-  }
-  await start()
-  return {
+  return startServerProcess({
     url: accounts ? `kafka://admin:${accounts.admin}@127.0.0.1:${port}?mechanism=plain` : `kafka://127.0.0.1:${port}`,
-    async stop() {
-      await endWith('SIGKILL')
-      process.off('exit', end)
-      rmSync(folder, { recursive: true, force: true })
+    folder,
+    command: 'java',
+    args: [...JAVA, '-cp', join(jarFolder(), '*'), 'kafka.Kafka', join(folder, 'server.properties')],
+    askEveryMs: ASK_EVERY_MS,
+    isReady: () => answers(port, accounts?.admin),
+    async empty() {
+      rmSync(join(folder, 'data'), { recursive: true })
+      format(folder)
     },
-    kill: () => endWith('SIGKILL'),
-    async restart() {
-      await endWith('SIGTERM')
-      await start()
-    },
-    pause: () => void child.kill('SIGSTOP'),
-    resume: () => void child.kill('SIGCONT'),
-  }
+  })
 }
 
 type BrokerOptions = {
@@ -152,15 +94,6 @@ const JAVA = [
   '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
 ]
 
-const run = (folder: string, args: readonly string[]): ChildProcess =>
-  spawn(
-    'java',
-    [...JAVA, `-Dorg.slf4j.simpleLogger.logFile=${join(folder, 'broker.log')}`, '-cp', join(jarFolder(), '*'), ...args],
-    {
-      stdio: 'ignore',
-    },
-  )
-
 function format(folder: string): void {
   // May begin with a hyphen, which after a space would be another option.
   const id = randomBytes(16).toString('base64url')
@@ -169,33 +102,14 @@ function format(folder: string): void {
   if (status !== 0) throw new Error(`the folder of the broker could not be made: ${stderr}`)
 }
 
-async function answering(child: ChildProcess, port: number, folder: string, password?: string): Promise<void> {
+async function answers(port: number, password?: string): Promise<void> {
   const sasl = password === undefined ? {} : { sasl: { mechanism: 'plain' as const, username: 'admin', password } }
   const brokers = [`127.0.0.1:${port}`]
-  const kafka = new Kafka({ brokers, ...sasl, logLevel: logLevel.NOTHING, retry: { retries: 0 } })
-  const untilMs = Date.now() + START_WITHIN_MS
-  while (child.exitCode === null && Date.now() < untilMs) {
-    const admin = kafka.admin()
-    try {
-      await admin.connect()
-      const { brokers } = await admin.describeCluster()
-      if (brokers.length === 1) return
-    } catch {
-      // Not yet.
-    } finally {
-      await admin.disconnect()
-    }
-    await pass(ASK_EVERY_MS)
+  const admin = new Kafka({ brokers, ...sasl, logLevel: logLevel.NOTHING, retry: { retries: 0 } }).admin()
+  try {
+    await admin.connect()
+    if ((await admin.describeCluster()).brokers.length !== 1) throw new Error('it is not in its own cluster yet')
+  } finally {
+    await admin.disconnect()
   }
-  child.kill('SIGKILL')
-  throw new Error(`the broker does not answer: ${readFileSync(join(folder, 'broker.log'), 'utf8').slice(-4_000)}`)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }

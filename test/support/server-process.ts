@@ -18,7 +18,7 @@ export type OwnServer = Server & {
   resume(): void
 }
 
-const READY_MS = 30_000
+const READY_MS = 60_000
 const left = new Set<ChildProcess>()
 process.on('exit', () => {
   for (const child of left) child.kill('SIGKILL')
@@ -33,10 +33,11 @@ export async function startServerProcess(options: {
   readonly identity?: { readonly uid?: number; readonly gid?: number }
   /** SIGKILL, unless processes of its own would outlive it. */
   readonly killSignal?: NodeJS.Signals
+  readonly askEveryMs?: number
   isReady(): Promise<unknown>
   empty(): Promise<void>
 }): Promise<OwnServer> {
-  const { url, folder, command, args, identity = {}, killSignal = 'SIGKILL', isReady, empty } = options
+  const { url, folder, command, args, identity = {}, killSignal = 'SIGKILL', askEveryMs = 20, isReady, empty } = options
   let child: ChildProcess
   let said = ''
 
@@ -65,7 +66,7 @@ export async function startServerProcess(options: {
         (error: Error) => error,
       )
       if (problem === undefined) return
-      if ((await Promise.race([ended, delay(20, false)])) || Date.now() > deadline) {
+      if ((await Promise.race([ended, delay(askEveryMs, false)])) || Date.now() > deadline) {
         started.kill('SIGKILL')
         throw new Error(`${command} did not start (${problem.message}): ${said}`)
       }

@@ -1,6 +1,7 @@
 // Where tests get real servers from: a URL in the environment, else a container, else a program of the machine. Where there is none
 // of them a suite is skipped by name, with the reason, or fails where REQUIRE_SERVERS names the server, as CI does.
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
+import { brokerObstacle, startKafkaBroker } from './kafka-broker.ts'
 import { findPostgresPrograms, startPostgresServer } from './postgres-server.ts'
 import { startRedisServer } from './redis-server.ts'
 import type { OwnServer, Server } from './server-process.ts'
@@ -49,7 +50,7 @@ const sources: Readonly<Record<Kind, Source>> = {
   kafka: {
     variable: 'KAFKA_URL',
     // A broker tells its clients its address, and so has to know it before it starts: no container of the general kind.
-    local: () => 'no broker is provisioned on this machine',
+    local: () => brokerObstacle() ?? startKafkaBroker,
   },
   eventstoredb: {
     variable: 'EVENTSTOREDB_URL',

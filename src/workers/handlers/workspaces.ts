@@ -1,7 +1,8 @@
 // The working directories of runs: each stays for a while after its run has ended, for whoever wants what is in it.
-import { readdir, rm } from 'node:fs/promises'
+import { readdir, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../ports/clock.ts'
+import type { Handler } from '../../ports/handler.ts'
 import type { Logger } from '../../ports/logger.ts'
 
 const LOOK_EVERY_MS = 3_600_000
@@ -39,6 +40,40 @@ export function tidyWorkspaces(options: WorkspaceOptions): { stop(): Promise<voi
       stopping.abort()
       forget()
       await looking
+    },
+  }
+}
+
+/**
+ * For a worker without a log, which does not hear of the end of a run: a directory has been left when no attempt uses it, since the last one
+ * that did. @returns the handler whose attempts count, and since when the directory of a run is left; undefined while it is not
+ */
+export function watchUse(
+  { name, run }: Handler,
+  workDir: string,
+): { readonly handler: Handler; leftAt(executionId: string): Promise<string | undefined> } {
+  const using = new Map<string, number>()
+  return {
+    handler: {
+      name,
+      async run(context) {
+        const { executionId } = context
+        using.set(executionId, (using.get(executionId) ?? 0) + 1)
+        try {
+          return await run(context)
+        } finally {
+          const left = using.get(executionId)! - 1
+          if (left > 0) using.set(executionId, left)
+          else using.delete(executionId)
+          const now = new Date()
+          // There is none where the attempt did not get that far.
+          await utimes(join(workDir, executionId), now, now).catch(() => {})
+        }
+      },
+    },
+    async leftAt(executionId) {
+      if (using.has(executionId)) return undefined
+      return (await stat(join(workDir, executionId))).mtime.toISOString()
     },
   }
 }
