@@ -13,7 +13,7 @@ const chosen = [
   'kill reactors',
   'kill worker',
   'stop and continue worker',
-  'terminate projector',
+  'kill projector',
 ]
 const servers = ['kill Kafka', 'kill Redis', 'kill EventStoreDB', 'restart PostgreSQL']
 const deck: readonly Harm[] = harms.filter(([what]) => [...chosen, ...servers].includes(what))

@@ -4,8 +4,8 @@ import type { Batch } from '../../ports/event-store.ts'
 import type { Wanted } from './eventstoredb-following.ts'
 import { isOneOf } from './eventstoredb-reading.ts'
 
-/** How many of the newest events are kept. Who is further behind than that has a subscription of its own, until it is not. */
-const KEPT = 2_000
+/** How many of the newest events are kept at least. Few, since each may be large; who is further behind has a subscription of its own. */
+const KEPT = 1_000
 
 /** Follows after the position, and never ends before the signal aborts, but for what no waiting can change. */
 type Follow = (after: number, signal: AbortSignal) => AsyncIterable<Batch>
