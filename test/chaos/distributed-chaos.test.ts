@@ -7,14 +7,7 @@ import { skipFor } from '../support/skip.ts'
 
 const why = await distributedObstacle()
 /** One of each kind; the long run has them all, again and again. */
-const chosen = [
-  'kill api',
-  'kill engine',
-  'kill reactors',
-  'kill worker',
-  'stop and continue worker',
-  'kill projector',
-]
+const chosen = ['kill api', 'kill engine', 'kill reactors', 'kill worker', 'stop and continue worker', 'kill projector']
 const servers = ['kill Kafka', 'kill Redis', 'kill EventStoreDB', 'restart PostgreSQL']
 const deck: readonly Harm[] = harms.filter(([what]) => [...chosen, ...servers].includes(what))
 const LEAST_COMPLETED = 60

@@ -3,14 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Redis } from 'ioredis'
-import {
-  AclOperationTypes,
-  AclPermissionTypes,
-  AclResourceTypes,
-  type Kafka,
-  logLevel,
-  ResourcePatternTypes,
-} from 'kafkajs'
+import kafkajs, { type Kafka, logLevel } from 'kafkajs'
+
+// Node finds only some of its names.
+const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
 
 const documentation = readFileSync(join(import.meta.dirname, '../../docs/distributed.md'), 'utf8')
 const linesOf = (program: string): string[][] =>
