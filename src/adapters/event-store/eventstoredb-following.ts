@@ -92,10 +92,13 @@ class Following {
     }
   }
 
-  /** What has come. While there is a long way to go, as much of it as comes without a pause. */
+  /**
+   * What has come, and what comes without a pause: all of it while there is a long way to go, and at the head that of one turn, since the
+   * client gives out one by one what has come together, and a follower does for each batch what it could do for many events.
+   */
   async #gather(most: number) {
     const gathered: { event: AllStreamResolvedEvent['event']; position: number }[] = []
-    for (;;) {
+    for (let turns = 0; ; turns++) {
       for (const { event } of this.#inlet.take(most - gathered.length)) {
         const position = toPosition(event!.position.commit)
         // After a repeat the server would be at fault, but it is here that nothing may be told twice.
@@ -105,7 +108,7 @@ class Following {
       }
       this.#applyMarks()
       if (gathered.length > 0) this.#heard()
-      if (gathered.length === 0 || gathered.length >= most || this.#isLive) return gathered
+      if (gathered.length === 0 || gathered.length >= most || (this.#isLive && turns > 0)) return gathered
       await new Promise((resolve) => setImmediate(resolve))
       if (this.#inlet.isEmpty) return gathered
     }

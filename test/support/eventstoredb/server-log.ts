@@ -42,6 +42,7 @@ const SCHEMA = `CREATE TABLE IF NOT EXISTS events (
 ) STRICT`
 /** A position is where a record begins in the log's files: it grows by the record's size, and no two are neighbours. */
 const FIRST_POSITION = 256
+const RECENT = 500
 const RECORD_OVERHEAD = 96
 /** In `$tb` of a stream that was deleted, but may be written to again. */
 const SOFT_DELETED = Number.MAX_SAFE_INTEGER
@@ -53,6 +54,8 @@ export class ServerLog {
   /** Ids written since the start: as in IndexWriter.cs, a repeat that expects any revision is only seen in memory. */
   #written = new Map<string, { stream: string; revision: number }>()
   #end: number
+  /** The newest rows, which subscriptions at the head read again and again: asking SQLite for them was most of what the server did. */
+  #recent: Row[] = []
 
   /** @param folder undefined keeps everything in memory */
   constructor(folder: string | undefined) {
@@ -122,6 +125,8 @@ export class ServerLog {
       ...[position, stream, revision, id, type, json, data, metadata, created],
     )
     this.#end = position + sizeOf(row)
+    this.#recent.push(row)
+    if (this.#recent.length >= 2 * RECENT) this.#recent = this.#recent.slice(-RECENT)
   }
 
   #setMetadata(stream: string, metadata: object): void {
@@ -188,6 +193,11 @@ export class ServerLog {
 
   /** Forwards from the position itself, backwards from what ends before it. */
   readAll(from: number, backwards: boolean, limit: number): Row[] {
+    const oldest = this.#recent[0]
+    if (!backwards && oldest !== undefined && from >= oldest.position) {
+      const start = this.#recent.findLastIndex(({ position }) => position < from) + 1
+      return this.#recent.slice(start, start + limit)
+    }
     const [compare, order] = backwards ? ['<', 'DESC'] : ['>=', 'ASC']
     return this.#all(`SELECT * FROM events WHERE position ${compare} ? ORDER BY position ${order} LIMIT ?`, [
       from,
