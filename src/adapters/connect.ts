@@ -9,6 +9,7 @@ import { createMemoryCache } from './cache/memory.ts'
 import { createRedisCache } from './cache/redis.ts'
 import { systemClock } from './clock.ts'
 import { kafkaSettings, openOnKafka } from './kafka/await-kafka.ts'
+import type { KafkaSettings } from './kafka/url.ts'
 import { createMemoryLeases } from './leases/memory.ts'
 import { createRedisLeases } from './leases/redis.ts'
 import { openEventStore } from './open-event-store.ts'
@@ -62,9 +63,7 @@ export async function connectWorker(
 ): Promise<Links & SentReports> {
   const links = await connectLinks(config, logger, signal)
   try {
-    const settings = kafkaSettings(config.queue)
-    const patience = { withinMs: config.databaseWaitMs, logger, signal }
-    const sent = await openOnKafka(settings, patience, () => connectReports({ settings, logger }))
+    const sent = await onKafka(config, logger, signal, (settings) => connectReports({ settings, logger }))
     const close = async (): Promise<void> => {
       await sent.close()
       await links.close()
@@ -78,15 +77,13 @@ export async function connectWorker(
 
 /** Takes the reports that workers send; nothing where the queue is this process's own, since nobody else can have taken work of it. */
 export async function connectReportTaking(
-  { queue, databaseWaitMs }: Config,
+  config: Config,
   logger: Logger,
   takes: Pick<ReportTaking, 'report' | 'news'>,
   signal?: AbortSignal,
 ): Promise<{ close(): Promise<void> } | undefined> {
-  if (queue.startsWith('memory:')) return undefined
-  const settings = kafkaSettings(queue)
-  const patience = { withinMs: databaseWaitMs, logger, signal }
-  return openOnKafka(settings, patience, () => takeReports({ settings, logger, ...takes }))
+  if (config.queue.startsWith('memory:')) return undefined
+  return onKafka(config, logger, signal, (settings) => takeReports({ settings, logger, ...takes }))
 }
 
 async function connectLinks(config: Config, logger: Logger, signal?: AbortSignal): Promise<Links> {
@@ -110,11 +107,19 @@ async function connectLinks(config: Config, logger: Logger, signal?: AbortSignal
   }
 }
 
-async function openQueue({ queue, databaseWaitMs }: Config, logger: Logger, signal?: AbortSignal): Promise<WorkQueue> {
-  if (queue.startsWith('memory:')) return createMemoryQueue(systemClock)
+async function openQueue(config: Config, logger: Logger, signal?: AbortSignal): Promise<WorkQueue> {
+  if (config.queue.startsWith('memory:')) return createMemoryQueue(systemClock)
+  return onKafka(config, logger, signal, (settings) => openKafkaQueue({ settings, clock: systemClock, logger }))
+}
+
+function onKafka<T>(
+  { queue, databaseWaitMs: withinMs }: Config,
+  logger: Logger,
+  signal: AbortSignal | undefined,
+  open: (settings: KafkaSettings) => Promise<T>,
+): Promise<T> {
   const settings = kafkaSettings(queue)
-  const patience = { withinMs: databaseWaitMs, logger, signal }
-  return openOnKafka(settings, patience, () => openKafkaQueue({ settings, clock: systemClock, logger }))
+  return openOnKafka(settings, { withinMs, logger, signal }, () => open(settings))
 }
 
 async function openLeases(

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { decodeNotes, encodeNotes, Ledger, NO_NOTES, withOwn } from '../../src/adapters/work-queue/kafka-ledger.ts'
+import { decodeNotes, encodeNotes, Ledger, NO_NOTES, withOwn } from '../../src/adapters/kafka/ledger.ts'
 
 /** The ledger of a partition of which `count` offsets from `from` on have arrived. */
 function arrived(from: number, count: number, ledger = new Ledger(from)): Ledger {

@@ -11,7 +11,7 @@ import { type ExpectedRevision, WrongExpectedRevision } from '../../ports/event-
 import { toPosition } from './eventstoredb-codec.ts'
 import { within } from './eventstoredb-failure.ts'
 import { Inlet } from './eventstoredb-inlet.ts'
-import type { Streams } from './eventstoredb-reading.ts'
+import type { Streams } from './eventstoredb-streams.ts'
 
 export type Place = 'start' | Position
 

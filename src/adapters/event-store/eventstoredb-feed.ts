@@ -2,7 +2,7 @@
 import type { RecordedEvent } from '../../domain/message.ts'
 import type { Batch } from '../../ports/event-store.ts'
 import type { Wanted } from './eventstoredb-following.ts'
-import { isOneOf } from './eventstoredb-reading.ts'
+import { isOneOf } from './eventstoredb-streams.ts'
 
 /** How many of the newest events are kept at least. Few, since each may be large; who is further behind has a subscription of its own. */
 const KEPT = 1_000

@@ -4,7 +4,7 @@ import { type Batch, START } from '../../ports/event-store.ts'
 import type { Client, Place } from './eventstoredb-client.ts'
 import { recorded, toPosition } from './eventstoredb-codec.ts'
 import { NoAnswer } from './eventstoredb-failure.ts'
-import type { Streams } from './eventstoredb-reading.ts'
+import type { Streams } from './eventstoredb-streams.ts'
 
 /** How long a subscription may be quiet before the log is asked whether there is more. */
 const QUIET_MS = 250

@@ -16,7 +16,8 @@ import { recorded, toEventData, toPosition } from './eventstoredb-codec.ts'
 import { failureOf, Patience, within } from './eventstoredb-failure.ts'
 import { Feed } from './eventstoredb-feed.ts'
 import { followOnce, type Log, placeOf, progressFrom, type Wanted } from './eventstoredb-following.ts'
-import { isOneOf, READ_BATCH, Reader, type Streams } from './eventstoredb-reading.ts'
+import { READ_BATCH, Reader } from './eventstoredb-reading.ts'
+import { isOneOf, type Streams } from './eventstoredb-streams.ts'
 
 type Settings = {
   /** How long one call may take, milliseconds. */

@@ -5,11 +5,11 @@ import type { ReportedWork, StageReports, WorkerReport } from '../../ports/stage
 import type { WorkerNews, WorkerRegistry } from '../../ports/worker-registry.ts'
 import { type Administration, createAdministration, type TopicConfig } from '../kafka/administration.ts'
 import type { StoredRecord } from '../kafka/client.ts'
+import { Ledger } from '../kafka/ledger.ts'
 import { type Member, startMember } from '../kafka/member.ts'
 import { createSender, type Sender } from '../kafka/sender.ts'
 import type { KafkaSettings } from '../kafka/url.ts'
 import { deadReportTopic, MAX_REPORT_BYTES, newsMessage, parse, reportMessage, reportTopic } from './messages.ts'
-import { Unhandled } from './unhandled.ts'
 
 const WEEK_MS = 7 * 86_400_000
 /** What stands around a value: key, headers and the batch's own head. */
@@ -83,21 +83,21 @@ export async function takeReports(options: ReportTaking): Promise<{ close(): Pro
   const topic = reportTopic(settings.prefix)
   /** The last of what is under way by key. */
   const tails = new Map<string, Promise<void>>()
-  let partitions = new Map<number, Unhandled>()
+  let partitions = new Map<number, Ledger>()
   let held = 0
   let isPaused = false
   let closed = false
 
   function take(partition: number, record: StoredRecord): void {
-    const unhandled = partitions.get(partition)!
+    const ledger = partitions.get(partition)!
     const offset = Number(record.offset)
-    if (!unhandled.arrived(offset)) return
+    if (!ledger.arrived(offset)) return
     held++
     const key = record.key?.toString() ?? ''
     const tail = (tails.get(key) ?? Promise.resolve())
       .then(() => handle(partition, record))
       .then((isDone) => {
-        if (isDone) unhandled.done(offset)
+        if (isDone) ledger.done(offset)
         held--
         if (tails.get(key) === tail) tails.delete(key)
         if (isPaused && held < MOST_HELD / 2) resume()
@@ -146,20 +146,23 @@ export async function takeReports(options: ReportTaking): Promise<{ close(): Pro
     }
     const first = records[0]
     if (first === undefined) return 0
-    if (!partitions.has(partition)) partitions.set(partition, new Unhandled(Number(first.offset)))
+    if (!partitions.has(partition)) partitions.set(partition, new Ledger(Number(first.offset)))
     for (const record of records) take(partition, record)
     return records.length
   }
 
   async function commit(): Promise<void> {
-    const moved = [...partitions].filter(([, unhandled]) => unhandled.moved)
+    const moved = [...partitions].filter(([, ledger]) => ledger.dirty)
     if (moved.length === 0) return
-    const offsets = moved.map(([partition, unhandled]) => ({ partition, offset: String(unhandled.position) }))
+    const offsets = moved.map(([partition, ledger]) => {
+      ledger.dirty = false
+      return { partition, offset: String(ledger.position) }
+    })
     const committed = await member.commit(offsets).catch((err) => {
       logger.warn({ topic, err }, 'what is done could not be committed to Kafka yet')
       return false
     })
-    if (committed) for (const [at, { offset }] of offsets.entries()) moved[at]![1].committed(Number(offset))
+    if (!committed) for (const [, ledger] of moved) ledger.dirty = true
   }
 
   const member: Member = startMember({

@@ -1,8 +1,8 @@
 // What is not done of a topic, as any process can tell from what the brokers have: records, committed offsets and their notes.
 import type { Administration } from '../kafka/administration.ts'
 import type { StoredRecord } from '../kafka/client.ts'
+import { decodeNotes, type Notes } from '../kafka/ledger.ts'
 import type { Reader } from '../kafka/reader.ts'
-import { decodeNotes, type Notes } from './kafka-ledger.ts'
 import { headOf } from './kafka-message.ts'
 
 export type PartitionState = {

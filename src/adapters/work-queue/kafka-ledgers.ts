@@ -1,7 +1,7 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import type { Logger } from '../../ports/logger.ts'
 import type { Administration } from '../kafka/administration.ts'
-import { decodeNotes, Ledger, withOwn } from './kafka-ledger.ts'
+import { decodeNotes, Ledger, withOwn } from '../kafka/ledger.ts'
 
 const ASK_AGAIN_MS = 500
 
