@@ -22,15 +22,19 @@ export async function readLinks(addresses: readonly string[]): Promise<Sums> {
 
 type Link = { readonly msPerRun: number; readonly share: number }
 
+/** Stages of a run, of which each is published, taken and reported once; its start is one more append. */
+const STAGES = 5
+
 /**
  * What each link takes of a run: `report`, from a worker's report to the engine that takes it (sent, kept, fetched); `append`, the log;
  * `follow`, from the log to the dispatcher; `produce`, work on its way into Kafka; `consume`, from there to the worker; `attempt`, what is
- * left: the lease, the handler, and the end on its way to whoever waits. A publish is of a batch, which each of its messages waits for.
+ * left: the lease, the handler, and the end on its way to whoever waits. Work is as old when it is published as the report and the append take
+ * that it is due by, and the first has no report.
  */
 export function linksBetween(before: Sums, after: Sums, runs: number, meanMs: number): Readonly<Record<string, Link>> {
   const perRun = (name: keyof Sums): number => ((after[name] - before[name]) * 1_000) / runs
   const [report, append, publish] = [perRun('reportAge'), perRun('append'), perRun('publish')]
-  const follow = perRun('ageWhenPublished') - report - append
+  const follow = perRun('ageWhenPublished') - (report * (STAGES - 1)) / STAGES - (append * STAGES) / (STAGES + 1)
   const consume = perRun('ageWhenTaken') - perRun('ageWhenPublished') - publish
   const links = { report, append, follow, produce: publish, consume }
   const attempt = meanMs - Object.values(links).reduce((sum, ms) => sum + ms, 0)

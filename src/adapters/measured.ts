@@ -51,7 +51,10 @@ export function measureStore(store: EventStore, registry: Registry): void {
 export function measureQueue(queue: WorkQueue, clock: Clock, registry: Registry): void {
   const registers = [registry]
   const duration = new Histogram({
-    ...{ name: 'millrace_publish_duration_seconds', help: 'Time until the queue held work that was published.' },
+    ...{
+      name: 'millrace_publish_duration_seconds',
+      help: 'Time until the queue held a piece of work that was published.',
+    },
     ...{ buckets: SECONDS, registers },
   })
   const ages = new Histogram({
@@ -64,7 +67,7 @@ export function measureQueue(queue: WorkQueue, clock: Clock, registry: Registry)
     const begun = performance.now()
     for (const { scheduledAt } of work) published.observe(ageOf(scheduledAt, clock))
     await publish(work)
-    if (work.length > 0) duration.observe((performance.now() - begun) / 1_000)
+    for (const _ of work) duration.observe((performance.now() - begun) / 1_000)
   }
   const consume = queue.consume.bind(queue)
   queue.consume = (queues, options, handle) =>

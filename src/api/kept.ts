@@ -1,4 +1,5 @@
 // Answers that cost much are kept for a moment: many look at the same dashboards, and those ask again and again.
+import packageFile from '../../package.json' with { type: 'json' }
 import type { Json } from '../domain/message.ts'
 import type { Cache } from '../ports/cache.ts'
 import { START } from '../ports/event-store.ts'
@@ -12,7 +13,7 @@ const KEPT_MS = 1_000
 export const KEPT_FOR_A_MOMENT = ' The answer may be a second old, unless `minPosition` asks for a later one.'
 
 export type Kept = <T extends object>(
-  /** Everything that the answer depends on, as JSON. */
+  /** Everything that the answer depends on, as JSON; the program's own version, by which it may look different, is added. */
   question: readonly unknown[],
   freshness: Freshness,
   names: readonly ProjectionName[],
@@ -22,7 +23,7 @@ export type Kept = <T extends object>(
 /** @returns what waits for `minPosition` and asks, unless an answer is known that is no older than that */
 export function createKept({ cache, queries }: { readonly cache: Cache; readonly queries: Queries }): Kept {
   return async (question, freshness, names, ask) => {
-    const key = JSON.stringify(question)
+    const key = JSON.stringify([packageFile.version, ...question])
     const known = await cache.get(key, freshness.minPosition ?? START)
     if (known !== undefined) return known as never
     await awaitPosition(queries, freshness, names)

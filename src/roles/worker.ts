@@ -21,6 +21,7 @@ import { listen, prepare, type Starting, trace } from './starting.ts'
 
 /** How long running attempts may take to finish after SIGTERM. */
 const DRAIN_GRACE_MS = 10_000
+const HOUR_MS = 3_600_000
 
 type Prepared = { readonly directory: DataDirectory; readonly handlers: readonly Handler[] }
 
@@ -52,8 +53,13 @@ export async function startWorkerRole(
     about: { host: hostname(), pid: process.pid, version: packageFile.version },
   })
   started.push({ name: 'worker', stop: () => worker.drain(DRAIN_GRACE_MS) })
-  const keepMs = config.keepWorkHours * 3_600_000
-  const tidying = tidyWorkspaces({ workDir, keepMs, endedAt: endedAt ?? watched.leftAt, clock: systemClock, logger })
+  const tidying = tidyWorkspaces({
+    ...{ workDir, clock: systemClock, logger },
+    ...(endedAt
+      ? { endedAt, keepMs: config.keepWorkHours * HOUR_MS }
+      : // Between two stages of a run nobody uses it.
+        { endedAt: watched.leftAt, removing: watched.removing, keepMs: Math.max(config.keepWorkHours, 1) * HOUR_MS }),
+  })
   started.push({ name: 'working directories', stop: () => tidying.stop() })
 }
 

@@ -85,8 +85,9 @@ it('who comes later or was stopped elsewhere takes part from there, and the last
   const later = following(store, { after: position, prefixes: ['execution-'] })
   await write('execution', 3)
   await vi.waitFor(() => expect(later.events).toHaveLength(3), PATIENCE)
-  // It was where the others are, so that it needed none of its own.
-  expect(server.faults.calls.subscribe).toBe(subscriptions)
+  // It came up by itself, and then took part: a feed that has lost its server would not know what there is.
+  expect(server.faults.calls.subscribe).toBe(subscriptions + 1)
+  await vi.waitFor(() => expect(server.faults.open).toBe(1), PATIENCE)
   const all = following(store, { after: START, prefixes: ['execution-'] })
   await vi.waitFor(() => expect(all.events).toHaveLength(16), PATIENCE)
   for (const one of [later, all, ...followers.map(({ seen }) => seen)]) one.stop()
@@ -122,4 +123,33 @@ it('what no waiting changes each of them is told', async () => {
   server.faults.plan('subscribe', ...Array<Fault>(20).fill('deny'))
   await server.restart()
   for (const { seen } of followers) await expect(seen.ended).rejects.toThrow('Access Denied')
+})
+
+it('who stands at a batch when it is told to stop is not waited for, nor what ends with the store', async () => {
+  const { server, store, write, followers } = await sharing()
+  for (const { seen } of followers) seen.stop()
+  await vi.waitFor(() => expect(server.faults.open).toBe(0), PATIENCE)
+  const [stop, alone] = [new AbortController(), new AbortController()]
+  const standing = [stop, alone].map(({ signal }) =>
+    store.subscribe({ after: START, prefixes: ['execution-'], signal })[Symbol.asyncIterator](),
+  )
+  for (const one of standing) {
+    let seen = 0
+    for (let isAtHead = false; seen < 3 || !isAtHead; ) {
+      const { events, caughtUp } = (await one.next()).value!
+      seen += events.length
+      isAtHead = caughtUp
+    }
+  }
+  await write('execution', 1)
+  // Now each has been given a batch of the feed, and does not come back.
+  for (const one of standing) while ((await one.next()).value!.events.length === 0);
+  await vi.waitFor(() => expect(server.faults.open).toBe(1), PATIENCE)
+  stop.abort()
+  await store.close()
+  await vi.waitFor(() => expect(server.faults.open).toBe(0), PATIENCE)
+  const subscriptions = server.faults.calls.subscribe
+  await server.restart()
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(server.faults.calls.subscribe).toBe(subscriptions)
 })

@@ -72,7 +72,7 @@ it('work and reports are measured by how old they are when they come, which is n
   await queue.publish(scheduledAt.map((at) => someWork({ scheduledAt: at })))
   await taken.promise
   await consumer.close()
-  expect(await measured(registry, 'millrace_publish_duration_seconds_count')).toBe(1)
+  expect(await measured(registry, 'millrace_publish_duration_seconds_count')).toBe(2)
   for (const when of ['published', 'taken']) {
     expect(await measured(registry, 'millrace_work_age_seconds_count', { when })).toBe(2)
     expect(await measured(registry, 'millrace_work_age_seconds_sum', { when })).toBe(3)

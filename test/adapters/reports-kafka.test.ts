@@ -4,6 +4,7 @@ import { createReader } from '../../src/adapters/kafka/reader.ts'
 import type { KafkaSettings } from '../../src/adapters/kafka/url.ts'
 import { connectReports, type SentReports, takeReports } from '../../src/adapters/reports/kafka.ts'
 import { deadReportTopic, reportTopic } from '../../src/adapters/reports/messages.ts'
+import { StoreUnavailable } from '../../src/ports/event-store.ts'
 import type { ReportedWork, WorkerReport } from '../../src/ports/stage-reports.ts'
 import { clientOf, ownTopics, put } from '../support/kafka-queues.ts'
 import { quiet } from '../support/kafka-quiet.ts'
@@ -31,6 +32,8 @@ else
     let settings: KafkaSettings
     let sent: SentReports
     let taken: string[]
+    /** How often each run's reports were tried. */
+    const tries = new Map<string, number>()
     /** What the log does about a report. */
     let take: (work: ReportedWork, report: WorkerReport) => Promise<void>
     beforeAll(async () => {
@@ -45,10 +48,11 @@ else
       take = async () => {}
     })
 
-    async function anEngine(sessionMs = 6_000) {
+    async function anEngine(sessionMs = 6_000, mostTries = 20) {
       return takeReports({
-        ...{ settings, logger: quiet, sessionMs },
+        ...{ settings, logger: quiet, sessionMs, mostTries },
         async report(work, report) {
+          tries.set(work.executionId, (tries.get(work.executionId) ?? 0) + 1)
           await take(work, report)
           taken.push(`${work.executionId} ${report.type} ${report.attempt}`)
         },
@@ -129,6 +133,34 @@ else
       await second.close()
     })
 
+    it('that cannot be taken, whatever the log says, are put aside in the end, and hold nobody up', async () => {
+      const [odd, other] = [randomUUID(), randomUUID()]
+      let isAway = true
+      take = async ({ executionId }) => {
+        if (executionId === odd) throw new TypeError('of undefined')
+        if (isAway) throw new StoreUnavailable('the log is away', true)
+      }
+      const engine = await anEngine(6_000, 2)
+      await sent.reports.report(workOf(odd), starting())
+      await sent.reports.report(workOf(other), starting())
+      const reader = createReader(settings, quiet)
+      let reason = ''
+      await vi.waitFor(
+        () =>
+          reader.read(deadReportTopic(settings.prefix), 0, 0, 1, ({ headers }) => {
+            reason = String(headers.reason)
+          }),
+        WITHIN,
+      )
+      expect(reason).toBe('cannot be taken: of undefined')
+      // That the log is away is no fault of the report, however long it takes.
+      await vi.waitFor(() => expect(tries.get(other)).toBeGreaterThan(3), WITHIN)
+      isAway = false
+      await vi.waitFor(() => expect(taken).toEqual([`${other} StartStage 1`]), WITHIN)
+      await reader.close()
+      await engine.close()
+    })
+
     it('that are none are put aside with the reason, and hold nobody up', async () => {
       const run = randomUUID()
       const head = { kind: 'report', version: '1' }
@@ -138,6 +170,11 @@ else
         { key: run, value: null, headers: head },
         { key: run, value: '{', headers: head },
         { key: run, value: foreign, headers: head },
+        {
+          key: run,
+          value: JSON.stringify({ work: { ...workOf(run), traceparent: 5 }, report: starting() }),
+          headers: head,
+        },
         { key: run, value, headers: { ...head, version: '2' } },
         { key: randomUUID(), value, headers: head },
         { key: run, value: JSON.stringify({ work: workOf(run), report: starting(2) }), headers: head },
@@ -149,10 +186,10 @@ else
       const reader = createReader(settings, quiet)
       await vi.waitFor(async () => {
         reasons.length = 0
-        await reader.read(deadReportTopic(settings.prefix), 0, 0, 6, ({ headers }) =>
+        await reader.read(deadReportTopic(settings.prefix), 0, 0, 7, ({ headers }) =>
           reasons.push(String(headers.reason)),
         )
-        expect(reasons).toHaveLength(6)
+        expect(reasons).toHaveLength(7)
       }, WITHIN)
       expect(reasons.map((reason) => reason.replace(/"[^"]*"/g, '…')).sort()).toEqual([
         'malformed: no value',
@@ -161,6 +198,7 @@ else
         'malformed: the report is about another attempt',
         expect.stringMatching(/^malformed: the value: /),
         'malformed: unknown version …',
+        expect.stringMatching(/^malformed: work\/traceparent: /),
       ])
       await reader.close()
       await engine.close()

@@ -146,3 +146,21 @@ describe('the working directory of a run, where a worker does not hear of its en
     await gone(id)
   })
 })
+
+it('an attempt that begins while its directory goes waits for that, and one that uses it keeps it', async () => {
+  const id = directory(newId())
+  const begun: boolean[] = []
+  const gone = Promise.withResolvers<void>()
+  const run = async () => void begun.push(existsSync(join(workDir, id)))
+  const { handler, removing } = watchUse({ name: 'shell', run: run as never }, workDir)
+  const going = removing(id, async () => {
+    await gone.promise
+    rmSync(join(workDir, id), { recursive: true })
+  })
+  const attempt = handler.run({ executionId: id } as never)
+  await removing(id, async () => expect.unreachable('it is used'))
+  expect(begun).toEqual([])
+  gone.resolve()
+  await Promise.all([going, attempt])
+  expect(begun).toEqual([false])
+})

@@ -145,8 +145,18 @@ describe('every role a process of its own', { timeout: 180_000 }, () => {
         ['hgetall', '{millrace}:lease:a'],
         ['del', '{millrace}:cache:a'],
         ['hset', '{millrace}:cache:a', 'b', 'c'],
+        ['hset', '{millrace}:lease:role:reactors', 'owner', 'worker'],
         ['eval', `return redis.call('HSET', KEYS[1], 'a', 'b')`, '1', '{millrace}:cache:a'],
-        ...[['keys', '*'], ['scan', '0'], ['flushall'], ['config', 'get', '*'], ['acl', 'list'], ['monitor']],
+        ...[
+          ['keys', '*'],
+          ['scan', '0'],
+          ['flushall'],
+          ['select', '1'],
+          ['client', 'list'],
+          ['config', 'get', '*'],
+          ['acl', 'list'],
+          ['monitor'],
+        ],
       ])
         expect(await refusalOf(redis.call(command[0]!, ...command.slice(1))), command.join(' ')).toMatch(
           /NOPERM|no permission|can't access/i,

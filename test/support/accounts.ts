@@ -9,11 +9,13 @@ import kafkajs, { type Kafka, logLevel } from 'kafkajs'
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs
 
 const documentation = readFileSync(join(import.meta.dirname, '../../docs/distributed.md'), 'utf8')
+/** As a shell would give them on: no word here has blanks. */
+const unquoted = (word: string): string => word.replace(/^'(.*)'$/, '$1')
 const linesOf = (program: string): string[][] =>
   documentation
     .split('\n')
     .filter((line) => line.startsWith(`${program} `))
-    .map((line) => line.split(' ').slice(1))
+    .map((line) => line.split(' ').slice(1).map(unquoted))
 
 const OPERATIONS = { Read: AclOperationTypes.READ, Write: AclOperationTypes.WRITE, Delete: AclOperationTypes.DELETE }
 

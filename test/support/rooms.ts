@@ -103,6 +103,7 @@ export const rooms: readonly Row[] = [
       'type:src/app.ts',
       'zod',
       'prom-client',
+      'package.json',
       'node:*',
     ],
     'of commands, queries and verification it takes the schemas, errors and pure answers; what does things it gets from the app',

@@ -11,8 +11,8 @@ export const CACHE_PREFIX = '{millrace}:cache:'
 
 /** An entry is `position:JSON`. One that is newer stays, whoever comes last. */
 const PUT = `
-local old = redis.call('GET', KEYS[1])
-if old and tonumber(string.match(old, '^(-?%d+):')) > tonumber(ARGV[1]) then return 0 end
+local at = tonumber(string.match(redis.call('GET', KEYS[1]) or '', '^(-?%d+):') or '')
+if at and at > tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1] .. ':' .. ARGV[2], 'PX', ARGV[3])
 return 1
 `
@@ -26,12 +26,21 @@ export function createRedisCache({ url, logger }: { readonly url: string; readon
   const redis = createRedis(url, TIMEOUT_MS, { putEntry: { lua: PUT, numberOfKeys: 1 } }) as Commands
   const address = redisAddress(url)
   let away = false
+  let isRefused = false
   let closing = false
 
   function failed(error: Error): undefined {
+    if (error.name === 'ReplyError') return refused(error)
     if (!away && !closing)
       logger.warn({ redis: address }, `the cache is away, answers are worked out: ${reasonOf(error)}`)
     away = true
+    return undefined
+  }
+
+  /** It is there, and does not do what it is asked, as where the account may not. */
+  function refused({ message }: Error): undefined {
+    if (!isRefused) logger.warn({ redis: address }, `the cache is refused, answers are worked out: ${message}`)
+    isRefused = true
     return undefined
   }
 

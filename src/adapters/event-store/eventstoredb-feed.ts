@@ -26,23 +26,24 @@ export class Feed {
     this.#follow = follow
   }
 
-  /** Whether it runs, and has all that comes after the position. */
-  covers(position: number): boolean {
-    return this.#running !== undefined && position >= this.#from
-  }
-
-  /** Whether who is at the head, and has come up to the position, can take part. */
+  /** Whether who is at the head, and has come up to the position, can take part: it has all that comes after it, or does not run yet. */
   admits(position: number): boolean {
-    return this.#running === undefined || this.covers(position)
+    return this.#running === undefined || position >= this.#from
   }
 
   /** Follows what all do who are at the head. Ends where it has fallen too far behind, or with the subscription. */
   async *share({ after, streams, batchSize, signal }: Wanted & { readonly after: number }): AsyncGenerator<Batch> {
-    const wake = () => this.#wake()
+    let isIn = true
+    // Also of who is told to stop while it does something with a batch, and may never ask for another.
+    const leave = () => {
+      if (isIn && --this.#followers === 0) this.#end()
+      isIn = false
+      this.#wake()
+    }
     // With the first who takes part it begins where that one is.
     this.#followers++
     if (this.#running === undefined) this.#begin(after)
-    signal.addEventListener('abort', wake)
+    signal.addEventListener('abort', leave)
     try {
       let told = { position: after, caughtUp: false }
       while (!signal.aborted) {
@@ -54,19 +55,23 @@ export class Feed {
         } else await new Promise<void>((resolve) => this.#waiting.push(resolve))
       }
     } finally {
-      signal.removeEventListener('abort', wake)
-      if (--this.#followers === 0) this.#end()
+      signal.removeEventListener('abort', leave)
+      leave()
     }
   }
 
   /** What comes after the position; undefined where that is not to be had, or not any more. */
   #after(position: number, limit: number): Batch | undefined {
-    if (!this.covers(position)) return undefined
+    if (this.#running === undefined || !this.admits(position)) return undefined
     const start = firstAfter(this.#events, position)
     const events = this.#events.slice(start, start + limit)
     const isAll = start + events.length === this.#events.length
     const reached = isAll ? this.#position : events.at(-1)!.position
-    return { events, position: Math.max(position, reached), caughtUp: isAll && this.#caughtUp }
+    return {
+      events,
+      position: Math.max(position, reached),
+      caughtUp: isAll && this.#caughtUp && this.#position >= position,
+    }
   }
 
   #wake(): void {

@@ -39,12 +39,16 @@ export type Wanted = { readonly streams: Streams; readonly batchSize: number; re
 export async function* followOnce(log: Log, progress: Progress, wanted: Wanted): AsyncGenerator<Batch> {
   const before = await unlessAborted(wanted.signal, log.head(QUIET_MS))
   const following = new Following(log, progress, wanted, before)
-  const wake = () => following.wake()
-  wanted.signal.addEventListener('abort', wake)
+  // Also of who never asks for another batch, and so never comes to the end below.
+  const leave = () => {
+    following.close()
+    following.wake()
+  }
+  wanted.signal.addEventListener('abort', leave)
   try {
     yield* following.batches()
   } finally {
-    wanted.signal.removeEventListener('abort', wake)
+    wanted.signal.removeEventListener('abort', leave)
     following.close()
   }
 }

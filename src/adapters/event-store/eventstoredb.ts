@@ -73,7 +73,10 @@ export class EventStoreDb implements EventStore {
       holds: (place, upTo, streams) => this.#holds(place, upTo, streams),
     }
     const streams = { allBut: SNAPSHOTS }
-    this.#feed = new Feed((after, signal) => this.#follow({ after, streams, batchSize: READ_BATCH, signal }))
+    this.#feed = new Feed((after, left) => {
+      const signal = AbortSignal.any([left, this.#closing.signal])
+      return this.#follow({ after, streams, batchSize: READ_BATCH, signal })
+    })
   }
 
   /** Why the server could not be used the last time, undefined once it could again. */
@@ -172,12 +175,12 @@ export class EventStoreDb implements EventStore {
     const mayShare = streams?.every((prefix) => !SNAPSHOTS.startsWith(prefix) && !prefix.startsWith(SNAPSHOTS)) ?? false
     let after = options.after
     while (!signal.aborted) {
-      if (!mayShare || !this.#feed.covers(after))
-        for await (const batch of this.#follow({ after, streams, batchSize, signal })) {
-          yield batch
-          after = batch.position
-          if (mayShare && batch.caughtUp && this.#feed.admits(after)) break
-        }
+      // By itself also where the feed is as far: that may have lost the server, and would not know what it has missed.
+      for await (const batch of this.#follow({ after, streams, batchSize, signal })) {
+        yield batch
+        after = batch.position
+        if (mayShare && batch.caughtUp && this.#feed.admits(after)) break
+      }
       if (signal.aborted) return
       for await (const batch of this.#feed.share({ after, streams, batchSize, signal })) {
         yield batch

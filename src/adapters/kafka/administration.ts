@@ -49,13 +49,16 @@ export function createAdministration(settings: KafkaSettings, logger: Logger): A
   const create = async (topic: string, config: TopicConfig): Promise<void> => {
     const { partitions, replication } = settings
     const wanted = { topic, numPartitions: partitions, replicationFactor: replication, ...config }
-    await ask(async (one) => {
+    const isThere = await ask(async (one) => {
       // Who may not make topics can do without, where others have made them.
-      if ((await one.listTopics()).includes(topic)) return
-      await one.createTopics({ waitForLeaders: true, topics: [wanted] }).catch((error) => {
-        throw isForbidden(error) ? new Error(`there is no topic ${topic}, and this account may not make it`) : error
-      })
+      if ((await one.listTopics()).includes(topic)) return true
+      return one.createTopics({ waitForLeaders: true, topics: [wanted] }).then(
+        () => true,
+        // Not an error of the connection, which others use as well.
+        (error) => (isForbidden(error) ? false : Promise.reject(error)),
+      )
     })
+    if (!isThere) throw new Error(`there is no topic ${topic}, and this account may not make it`)
   }
 
   function provide(topic: string, config: TopicConfig): Promise<void> {

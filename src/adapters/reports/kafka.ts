@@ -1,5 +1,6 @@
 // Reports over Kafka: a worker needs no more than the brokers to say what it does, and engines share the topic between them.
 import { setTimeout as pass } from 'node:timers/promises'
+import { StoreUnavailable } from '../../ports/event-store.ts'
 import { type Logger, loggedOf } from '../../ports/logger.ts'
 import type { ReportedWork, StageReports, WorkerReport } from '../../ports/stage-reports.ts'
 import type { WorkerNews, WorkerRegistry } from '../../ports/worker-registry.ts'
@@ -70,6 +71,8 @@ export async function connectReports(deps: Deps): Promise<SentReports> {
 export type ReportTaking = Deps & {
   /** After this an engine that is not heard of loses its reports to others. */
   readonly sessionMs?: number
+  /** A report that fails so often for another reason than the log being away is put aside. */
+  readonly mostTries?: number
   /** Rejects where the log cannot be written; then the report is taken again, and what is about the same run waits. */
   report(work: ReportedWork, report: WorkerReport): Promise<void>
   news(workerId: string, news: WorkerNews): Promise<void>
@@ -77,7 +80,7 @@ export type ReportTaking = Deps & {
 
 /** The side of an engine: of one run one report after another, of different runs many at once. @throws when no broker can be reached */
 export async function takeReports(options: ReportTaking): Promise<{ close(): Promise<void> }> {
-  const { settings, logger, sessionMs = 10_000 } = options
+  const { settings, logger, sessionMs = 10_000, mostTries = 20 } = options
   const { administration, sender } = await open(options)
   await administration.provide(deadReportTopic(settings.prefix), config(1))
   const topic = reportTopic(settings.prefix)
@@ -113,23 +116,31 @@ export async function takeReports(options: ReportTaking): Promise<{ close(): Pro
   /** Until it is done; false where it is not, since the engine ends. */
   async function handle(partition: number, record: StoredRecord): Promise<boolean> {
     const incoming = parse(record)
-    const about = incoming.kind === 'report' ? loggedOf(incoming.work) : {}
-    while (!closed) {
+    for (let tries = 1; !closed; tries++) {
       try {
         if (incoming.kind === 'report') await options.report(incoming.work, incoming.report)
         else if (incoming.kind === 'news') await options.news(incoming.workerId, incoming.news)
         else await setAside(partition, record, incoming.reason)
         return true
       } catch (err) {
+        const about = incoming.kind === 'report' ? loggedOf(incoming.work) : {}
         logger.warn(
           { ...about, topic, partition, offset: record.offset, err },
           'a report cannot be taken now, will be tried again',
         )
+        if (!(err instanceof StoreUnavailable) && tries >= mostTries) return isAside(partition, record, err)
         await pass(AGAIN_MS)
       }
     }
     return false
   }
+
+  /** What it was refused for is no passing matter, and it would hold up everything behind it. */
+  const isAside = (partition: number, record: StoredRecord, error: unknown): Promise<boolean> =>
+    setAside(partition, record, `cannot be taken: ${(error as Error)?.message ?? error}`).then(
+      () => true,
+      () => handle(partition, record),
+    )
 
   async function setAside(partition: number, record: StoredRecord, reason: string): Promise<void> {
     const headers = { reason, topic, partition: String(partition), offset: record.offset }

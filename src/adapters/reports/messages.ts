@@ -33,6 +33,7 @@ const work = z.looseObject({
   eventId: z.uuid(),
   stage: z.string().min(1),
   attempt: z.int().min(0),
+  traceparent: z.string().max(128).optional(),
 })
 const schemas = {
   report: z.looseObject({ work, report }),

@@ -25,6 +25,7 @@ const schema = z.looseObject({
   input: z.record(z.string(), z.unknown()),
   timeoutMs: z.number().min(0),
   priority: z.number(),
+  traceparent: z.string().max(128).optional(),
 })
 
 /** `work` waits for a worker; `withdrawn` takes back what stands before it under an id; what is `bad` is neither. */

@@ -46,18 +46,17 @@ export function failureRoutes({ commands, queries, clock, cache }: App) {
       async ({ params, query }) => {
         const { minPosition, wait, ...asked } = query
         const { groupBy, limit, workflow, stage, class: failureClass } = asked
-        // What failed in this very millisecond is part of it.
-        const toMs = query.to === undefined ? clock.now() + 1 : Date.parse(query.to)
-        const fromMs = query.from === undefined ? toMs - MONTH_MS : Date.parse(query.from)
-        const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()]
         const filters = Object.entries({ workflow, stage, class: failureClass }).filter(
           ([, value]) => value !== undefined,
         )
-        const question: FailureQuestion = { groupBy, limit, from, to, ...Object.fromEntries(filters) }
-        return kept(['failures', params.namespace, asked], { minPosition, wait }, ['executions'], async () => ({
-          ...(await queries.failures(params.namespace, question)),
-          ...{ from, to },
-        }))
+        return kept(['failures', params.namespace, asked], { minPosition, wait }, ['executions'], async () => {
+          // Not before it has waited. What failed in this very millisecond is part of it.
+          const toMs = query.to === undefined ? clock.now() + 1 : Date.parse(query.to)
+          const fromMs = query.from === undefined ? toMs - MONTH_MS : Date.parse(query.from)
+          const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()]
+          const question: FailureQuestion = { groupBy, limit, from, to, ...Object.fromEntries(filters) }
+          return { ...(await queries.failures(params.namespace, question)), from, to }
+        })
       },
     ),
   }

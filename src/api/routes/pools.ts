@@ -69,12 +69,13 @@ export function poolRoutes({ commands, queries, clock, cache }: App) {
       },
       async ({ params: { namespace, name }, query }) => {
         const { minPosition, wait, ...asked } = query
-        const toMs = query.to === undefined ? clock.now() : Date.parse(query.to)
-        const fromMs = query.from === undefined ? toMs - DAY_MS : Date.parse(query.from)
-        const stepMs = query.step ?? Math.max(Math.ceil((toMs - fromMs) / STEPS), 1_000)
-        requireSteps(fromMs, toMs, stepMs)
-        const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()]
         return kept(['utilisation', namespace, name, asked], { minPosition, wait }, ['pools'], async () => {
+          // Not before it has waited: what it waited for is part of it.
+          const toMs = query.to === undefined ? clock.now() : Date.parse(query.to)
+          const fromMs = query.from === undefined ? toMs - DAY_MS : Date.parse(query.from)
+          const stepMs = query.step ?? Math.max(Math.ceil((toMs - fromMs) / STEPS), 1_000)
+          requireSteps(fromMs, toMs, stepMs)
+          const [from, to] = [new Date(fromMs).toISOString(), new Date(toMs).toISOString()]
           found(await queries.pool(namespace, name), 'POOL_UNKNOWN', `pool ${name}`)
           return { items: await queries.poolUtilisation(namespace, name, { from, to, stepMs }), from, to, stepMs }
         })

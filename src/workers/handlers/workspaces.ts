@@ -15,6 +15,8 @@ export type WorkspaceOptions = {
   readonly keepMs: number
   /** When the run ended; undefined while it goes on, and of one that the log does not know. */
   endedAt(executionId: string): Promise<string | undefined>
+  /** Calls `remove` unless the directory is used after all. Default: always. */
+  removing?(executionId: string, remove: () => Promise<void>): Promise<void>
   readonly clock: Clock
   readonly logger: Logger
 }
@@ -46,13 +48,25 @@ export function tidyWorkspaces(options: WorkspaceOptions): { stop(): Promise<voi
 
 /**
  * For a worker without a log, which does not hear of the end of a run: a directory has been left when no attempt uses it, since the last one
- * that did. @returns the handler whose attempts count, and since when the directory of a run is left; undefined while it is not
+ * that did.
  */
-export function watchUse(
-  { name, run }: Handler,
-  workDir: string,
-): { readonly handler: Handler; leftAt(executionId: string): Promise<string | undefined> } {
+export type WatchedUse = {
+  /** The handler whose attempts count. */
+  readonly handler: Handler
+  /** Since when the directory of a run is left; undefined while it is not. */
+  leftAt(executionId: string): Promise<string | undefined>
+  /** Removes one unless an attempt uses it; one that begins meanwhile waits, and finds it gone. */
+  removing(executionId: string, remove: () => Promise<void>): Promise<void>
+}
+
+export function watchUse({ name, run }: Handler, workDir: string): WatchedUse {
   const using = new Map<string, number>()
+  const goes = new Map<string, Promise<void>>()
+  // There is none where no attempt got that far.
+  const touch = (executionId: string): Promise<void> => {
+    const now = new Date()
+    return utimes(join(workDir, executionId), now, now).catch(() => {})
+  }
   return {
     handler: {
       name,
@@ -60,33 +74,43 @@ export function watchUse(
         const { executionId } = context
         using.set(executionId, (using.get(executionId) ?? 0) + 1)
         try {
+          await goes.get(executionId)
           return await run(context)
         } finally {
           const left = using.get(executionId)! - 1
           if (left > 0) using.set(executionId, left)
           else using.delete(executionId)
-          const now = new Date()
-          // There is none where the attempt did not get that far.
-          await utimes(join(workDir, executionId), now, now).catch(() => {})
+          await touch(executionId)
         }
       },
     },
     async leftAt(executionId) {
+      // So that it is not taken for old where a crash cuts the attempt short.
+      if (using.has(executionId)) await touch(executionId)
       if (using.has(executionId)) return undefined
       return (await stat(join(workDir, executionId))).mtime.toISOString()
+    },
+    async removing(executionId, remove) {
+      if (using.has(executionId)) return
+      const gone = remove()
+      goes.set(executionId, gone)
+      await gone
+      goes.delete(executionId)
     },
   }
 }
 
 async function removeOld(options: WorkspaceOptions, stopping: AbortSignal): Promise<void> {
-  const { workDir, keepMs, endedAt, clock, logger } = options
+  const { workDir, keepMs, endedAt, removing = (_, remove) => remove(), clock, logger } = options
   for (const id of await runsIn(workDir)) {
     if (stopping.aborted) return
     const ended = await endedAt(id)
     if (ended === undefined || clock.now() - Date.parse(ended) < keepMs) continue
     const directory = join(workDir, id)
-    await rm(directory, { recursive: true, force: true }).catch((err) =>
-      logger.warn({ err, directory }, 'cannot remove the working directory of a run; trying again in an hour'),
+    await removing(id, () =>
+      rm(directory, { recursive: true, force: true }).catch((err) =>
+        logger.warn({ err, directory }, 'cannot remove the working directory of a run; trying again in an hour'),
+      ),
     )
   }
 }
