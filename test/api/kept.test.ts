@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { createMemoryCache } from '../../src/adapters/cache/memory.ts'
 import { createKept, type Kept } from '../../src/api/kept.ts'
+import { failureRoutes } from '../../src/api/routes/failures.ts'
 import type { Queries } from '../../src/queries/queries.ts'
 
 let nowMs: number
@@ -60,4 +61,22 @@ describe('an answer that is kept', () => {
     await expect(failing).rejects.toThrow('no such pool')
     expect(await ask(['q'])).toMatchObject({ asked: 1 })
   })
+})
+
+it('what came while an answer waited is part of it', async () => {
+  const clock = { now: () => nowMs }
+  const reached = Promise.withResolvers<boolean>()
+  const queries = {
+    reached: () => reached.promise,
+    position: async () => 30,
+    failures: async (_: string, { to }: { to: string }) => ({ items: [to], more: false }),
+  } as unknown as Queries
+  const cache = createMemoryCache({ monotonicMs: () => nowMs })
+  const { statistics } = failureRoutes({ queries, clock, cache, commands: {} } as never)
+  const query = { groupBy: ['class'], limit: 50, minPosition: 20 }
+  const asked = { params: { namespace: 'default' }, headers: {}, query }
+  const answer = statistics.handle({ clock } as never, asked as never, { code() {} } as never, undefined)
+  nowMs += 5_000
+  reached.resolve(true)
+  expect(await answer).toMatchObject({ items: [new Date(nowMs + 1).toISOString()] })
 })
