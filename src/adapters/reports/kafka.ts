@@ -1,6 +1,5 @@
 // Reports over Kafka: a worker needs no more than the brokers to say what it does, and engines share the topic between them.
 import { setTimeout as pass } from 'node:timers/promises'
-import { StoreUnavailable } from '../../ports/event-store.ts'
 import { type Logger, loggedOf } from '../../ports/logger.ts'
 import type { ReportedWork, StageReports, WorkerReport } from '../../ports/stage-reports.ts'
 import type { WorkerNews, WorkerRegistry } from '../../ports/worker-registry.ts'
@@ -71,7 +70,7 @@ export async function connectReports(deps: Deps): Promise<SentReports> {
 export type ReportTaking = Deps & {
   /** After this an engine that is not heard of loses its reports to others. */
   readonly sessionMs?: number
-  /** A report that fails so often for another reason than the log being away is put aside. */
+  /** A report over whose content the program stumbles so often is put aside. */
   readonly mostTries?: number
   /** Rejects where the log cannot be written; then the report is taken again, and what is about the same run waits. */
   report(work: ReportedWork, report: WorkerReport): Promise<void>
@@ -128,16 +127,16 @@ export async function takeReports(options: ReportTaking): Promise<{ close(): Pro
           { ...about, topic, partition, offset: record.offset, err },
           'a report cannot be taken now, will be tried again',
         )
-        if (!(err instanceof StoreUnavailable) && tries >= mostTries) return isAside(partition, record, err)
+        if (isStumble(err) && tries >= mostTries) return putAside(partition, record, err)
         await pass(AGAIN_MS)
       }
     }
     return false
   }
 
-  /** What it was refused for is no passing matter, and it would hold up everything behind it. */
-  const isAside = (partition: number, record: StoredRecord, error: unknown): Promise<boolean> =>
-    setAside(partition, record, `cannot be taken: ${(error as Error)?.message ?? error}`).then(
+  /** No try will take it, and it would hold up everything behind it. */
+  const putAside = (partition: number, record: StoredRecord, { message }: Error): Promise<boolean> =>
+    setAside(partition, record, `cannot be taken: ${message}`).then(
       () => true,
       () => handle(partition, record),
     )
@@ -146,7 +145,7 @@ export async function takeReports(options: ReportTaking): Promise<{ close(): Pro
     const headers = { reason, topic, partition: String(partition), offset: record.offset }
     const value = record.value === null || record.value.length > MAX_REPORT_BYTES ? null : record.value
     await sender.send([{ topic: deadReportTopic(settings.prefix), key: record.key, value, headers }])
-    logger.warn({ topic, partition, offset: record.offset, reason }, 'a message is no report and was put aside')
+    logger.warn({ topic, partition, offset: record.offset, reason }, 'a message was put aside')
   }
 
   async function batch(partition: number, records: readonly StoredRecord[]): Promise<number> {
@@ -202,3 +201,6 @@ export async function takeReports(options: ReportTaking): Promise<{ close(): Pro
     },
   }
 }
+
+/** Everything else passes: a log that is away, and events of a newer program, which an engine of that will read. */
+const isStumble = (error: unknown): error is Error => error instanceof TypeError || error instanceof RangeError
