@@ -1,6 +1,7 @@
 // Where tests get real servers from: a URL in the environment, else a container, else a program of the machine. Where there is none
 // of them a suite is skipped by name, with the reason, or fails where REQUIRE_SERVERS names the server, as CI does.
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers'
+import { freePort } from '../../src/adapters/read-models/postmaster.ts'
 import { brokerObstacle, startKafkaBroker } from './kafka-broker.ts'
 import { findPostgresPrograms, startPostgresServer } from './postgres-server.ts'
 import { startRedisServer } from './redis-server.ts'
@@ -17,7 +18,11 @@ export type Found<S extends Server> =
 type Source = {
   readonly variable: string
   /** The port is the one inside of the container. */
-  readonly container?: { make(): GenericContainer; readonly port: number; url(host: string, port: number): string }
+  readonly container: {
+    make(hostPort: number): GenericContainer
+    readonly port: number
+    url(host: string, port: number): string
+  }
   /** A server of the machine, or why there is none. */
   local(): string | (() => Promise<OwnServer>)
 }
@@ -49,7 +54,30 @@ const sources: Readonly<Record<Kind, Source>> = {
   },
   kafka: {
     variable: 'KAFKA_URL',
-    // A broker tells its clients its address, and so has to know it before it starts: no container of the general kind.
+    container: {
+      // A broker tells its clients its address, and so has to know it before it starts.
+      make: (hostPort) =>
+        new GenericContainer('apache/kafka:4.1.0')
+          .withEnvironment({
+            KAFKA_NODE_ID: '1',
+            KAFKA_PROCESS_ROLES: 'broker,controller',
+            KAFKA_CONTROLLER_QUORUM_VOTERS: '1@localhost:9093',
+            KAFKA_CONTROLLER_LISTENER_NAMES: 'CONTROLLER',
+            KAFKA_LISTENERS: 'CLIENT://:9092,CONTROLLER://:9093',
+            KAFKA_ADVERTISED_LISTENERS: `CLIENT://127.0.0.1:${hostPort}`,
+            KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: 'CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT',
+            KAFKA_INTER_BROKER_LISTENER_NAME: 'CLIENT',
+            KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: '1',
+            KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR: '1',
+            KAFKA_TRANSACTION_STATE_LOG_MIN_ISR: '1',
+            KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS: '0',
+            KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS: '1000',
+            KAFKA_AUTO_CREATE_TOPICS_ENABLE: 'false',
+          })
+          .withWaitStrategy(Wait.forLogMessage('Kafka Server started')),
+      port: 9092,
+      url: (host, port) => `kafka://${host}:${port}`,
+    },
     local: () => brokerObstacle() ?? startKafkaBroker,
   },
   eventstoredb: {
@@ -76,15 +104,16 @@ export async function findServer(kind: Kind): Promise<Found<Server>> {
   const { variable, container, local } = sources[kind]
   const given = process.env[variable]
   if (given) return { reason: undefined, start: async () => ({ url: given, stop: async () => {} }) }
-  const noContainer = container ? await obstacleToContainers() : 'no container of it'
-  if (container && noContainer === undefined) return { reason: undefined, start: () => startContainer(container) }
+  const noContainer = await obstacleToContainers()
+  if (noContainer === undefined) return { reason: undefined, start: () => startContainer(container) }
   const here = local()
   if (typeof here !== 'string') return { reason: undefined, start: here }
   return missing(kind, `no ${variable}; ${noContainer}; ${here}`)
 }
 
-async function startContainer({ make, port, url }: NonNullable<Source['container']>): Promise<Server> {
-  const started = await make().withExposedPorts(port).start()
+async function startContainer({ make, port, url }: Source['container']): Promise<Server> {
+  const host = await freePort()
+  const started = await make(host).withExposedPorts({ container: port, host }).start()
   const stop = async () => void (await started.stop())
   return { url: url(started.getHost(), started.getMappedPort(port)), stop }
 }
