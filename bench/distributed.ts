@@ -72,7 +72,7 @@ function round(value: number): number {
   return Math.round(value * 100) / 100
 }
 
-/** Processor time so far in seconds: of each process of ours, of the servers, and of this one, which makes the load. */
+/** Processor time so far in seconds: of each process of ours, of every server of these kinds on the machine, and of this one, which makes the load. */
 function processorTimes(start: Distributed['start']): Readonly<Record<string, number>> {
   const names = new Map(PROCESSES.map((name) => [String(start(name).child.pid), name]))
   names.set(String(process.pid), 'load')

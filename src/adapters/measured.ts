@@ -1,4 +1,4 @@
-// Ports with a stopwatch: what the process asks of its log and its leases, for Prometheus.
+// Ports with a stopwatch: what the process asks of its log, its leases and its queue, for Prometheus.
 import { Counter, Histogram, type Registry } from 'prom-client'
 import type { ExecutionEventOf } from '../domain/execution/events.ts'
 import type { Clock } from '../ports/clock.ts'

@@ -80,8 +80,6 @@ async function follow(options: ProjectorOptions, followers: readonly Follower[])
     if (!options.signal.aborted) await reset
   } finally {
     ended.abort()
-    // It may stand at a batch that it gave, and would stay there.
-    batches.return?.().catch(() => {})
   }
 }
 

@@ -75,7 +75,29 @@ describe('on Redis', () => {
       for (const key of keys) await redis.set(key, odd)
       expect(await one.get('k', START)).toBeUndefined()
     }
+    // Nor does it stand in the way of one.
+    await redis.set(keys[0]!, 'no entry')
+    await redis.set(keys[1]!, 'no entry')
+    await one.put('k', 4, 'again', 60_000)
+    expect(await two.get('k', 4)).toBe('again')
     await Promise.all([one.close(), two.close()])
+  })
+
+  it('where it may not, it knows nothing, says so once, and does not call Redis away', async () => {
+    await redis.call('ACL', 'SETUSER', 'nobody', 'on', '>secret', '~*', '+hello', '+info', '+client', '+ping')
+    const said: string[] = []
+    const hear = (_: object, message: string) => void said.push(message)
+    const url = server.url.replace('redis://', 'redis://nobody:secret@')
+    const cache = createRedisCache({ url, logger: { info: hear, warn: hear, error: hear } })
+    await vi.waitFor(async () => {
+      await cache.put('k', 1, 1, 1_000)
+      expect(said).toHaveLength(1)
+    })
+    for (let n = 0; n < 5; n++) expect(await cache.get('k', START)).toBeUndefined()
+    expect(said).toEqual([expect.stringContaining('the cache is refused')])
+    expect(said[0]).not.toContain('secret')
+    await cache.close()
+    await redis.call('ACL', 'DELUSER', 'nobody')
   })
 })
 

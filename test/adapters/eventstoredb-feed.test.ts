@@ -17,7 +17,9 @@ const CATEGORIES = ['execution', 'worker', 'pool']
 /** A follower of each category, and one of two, at the head and sharing. */
 async function sharing() {
   const server = await aServer({ durable: true })
-  const store = aStore(server, { callMs: 2_000, patienceMs: 20_000 })
+  const warnings: string[] = []
+  const warn = (message: string) => warnings.push(message)
+  const store = aStore(server, { callMs: 2_000, patienceMs: 20_000, warn })
   const written = new Map(CATEGORIES.map((category) => [category, [] as string[]]))
   const order: string[] = []
   const write = async (category: string, count: number, data?: object) => {
@@ -39,7 +41,7 @@ async function sharing() {
         expect(idsOf(seen.events)).toEqual(order.filter((id) => wanted.has(id)))
       }
     }, PATIENCE)
-  return { server, store, write, followers, expectAll }
+  return { server, store, write, followers, expectAll, warnings }
 }
 
 it('many followers are one subscription, and each is told its own', async () => {
@@ -49,6 +51,15 @@ it('many followers are one subscription, and each is told its own', async () => 
   const head = followers[0]!.seen.batches.at(-1)!
   expect(head.caughtUp).toBe(true)
   expect(server.faults.open).toBe(1)
+})
+
+it('what comes together is not given one by one', async () => {
+  const { write, followers, expectAll } = await sharing()
+  const [{ seen }] = followers as [(typeof followers)[number]]
+  const before = seen.batches.length
+  await write('execution', 64)
+  await expectAll()
+  expect(seen.batches.length - before).toBeLessThan(32)
 })
 
 it('snapshots are sent to nobody who shares', async () => {
@@ -63,14 +74,15 @@ it('snapshots are sent to nobody who shares', async () => {
 })
 
 it('goes on where it was when the server is started again, and says so once', async () => {
-  const { server, write, followers, expectAll } = await sharing()
-  for (let restarts = 0; restarts < 2; restarts++) {
+  const { server, write, followers, expectAll, warnings } = await sharing()
+  for (let restarts = 1; restarts <= 2; restarts++) {
     await write('execution', 4)
     await server.restart()
     await write('worker', 4)
     await write('pool', 1)
+    await expectAll()
+    expect(warnings).toHaveLength(restarts)
   }
-  await expectAll()
   for (const { seen } of followers) {
     const positions = seen.batches.map(({ position }) => position)
     expect(positions).toEqual(positions.toSorted((a, b) => a - b))
@@ -159,7 +171,10 @@ it('nothing outlives its store', async () => {
   await standing(store, write, new AbortController().signal)
   await store.close()
   await vi.waitFor(() => expect(server.faults.open).toBe(0), PATIENCE)
-  // What went on would find its server gone, again and again, and say so the first time.
-  await new Promise((resolve) => setTimeout(resolve, 500))
+  // What went on would find its connection gone, and say so long before somebody else has seen the next event.
+  const other = aStore(server)
+  const seen = following(other, { prefixes: ['execution-'] })
+  await other.append(aStream('execution'), 'noStream', some(1))
+  await vi.waitFor(() => expect(seen.events).toHaveLength(5), PATIENCE)
   expect(warnings).toEqual([])
 })

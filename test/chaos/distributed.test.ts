@@ -12,6 +12,7 @@ import { skipFor } from '../support/skip.ts'
 
 const why = await distributedObstacle()
 const RUNS = 20
+const MOST_TRIES = 20
 /** Of each role one goes, while the other stays; the projector, of which there is one, goes with the first. */
 const WAVES = [
   ['api', 'engine-1', 'reactors-1', 'projector', 'worker-1'],
@@ -59,8 +60,10 @@ async function untilCompleted(profile: Distributed, ids: readonly string[]): Pro
   for (const deadline = Date.now() + 60_000; open.size > 0; await delay(200)) {
     for (const id of open) {
       const run = await call<Run>(`${url}/v1/default/executions/${id}/state`, 'GET')
-      if (run.status === 'completed') open.delete(id) && ended.push(run)
-      else if (run.status !== 'running') throw new Error(`${id} is ${run.status}`)
+      if (run.status === 'completed') {
+        open.delete(id)
+        ended.push(run)
+      } else if (run.status !== 'running') throw new Error(`${id} is ${run.status}`)
     }
     if (Date.now() > deadline) throw new Error(`these have not ended: ${[...open].join(', ')}\n${profile.said()}`)
   }
@@ -73,7 +76,9 @@ describe('every role a process of its own', { timeout: 180_000 }, () => {
   beforeAll(async () => {
     if (why !== undefined) return
     const scope = { onTestFinished: (close: () => Promise<void>) => void closing.unshift(close) }
-    profile = await startDistributed(scope, { names: [...processes, 'api-2'], guarded: true })
+    // The account of the workers may make no topic, and does not know the second one: that must not keep them from the first.
+    const settings = { MILLRACE_QUEUES: 'default,other' }
+    profile = await startDistributed(scope, { names: [...processes, 'api-2'], settings, guarded: true })
   }, 120_000)
   afterAll(async () => {
     for (const close of closing) await close()
@@ -166,30 +171,24 @@ describe('every role a process of its own', { timeout: 180_000 }, () => {
     }
   })
 
-  it('every role is started again under load, and nothing is lost, refused or made twice', async () => {
+  it('every role is started again under load, and nothing is lost or made twice', async () => {
     const apis = ['api', 'api-2']
     const ids: string[] = []
     let isLoaded = true
     // Each client turns to the other API where one is gone, with the key that makes a repeat the same request.
-    const client = async (name: string) => {
-      for (let n = 0; isLoaded; n++) {
-        for (let tries = 0; ; tries++) {
-          const url = await profile.url(apis[(n + tries) % 2])
-          const started = call<{ id: string }>(
-            `${url}/v1/default/executions`,
-            'POST',
-            { workflow: 'release' },
-            `${name}-${n}`,
-          )
-          const id = await started.then(
-            (answer) => answer.id,
-            (error: Error) => (tries < 20 ? undefined : Promise.reject(error)),
-          )
-          if (id !== undefined) ids.push(id)
-          if (id !== undefined) break
-          await delay(50)
-        }
+    const start = async (key: string, tries = 0): Promise<string> => {
+      const url = await profile.url(apis[(ids.length + tries) % apis.length])
+      try {
+        const body = { workflow: 'release' }
+        return (await call<{ id: string }>(`${url}/v1/default/executions`, 'POST', body, key)).id
+      } catch (error) {
+        if (tries === MOST_TRIES) throw error
+        await delay(50)
+        return start(key, tries + 1)
       }
+    }
+    const client = async (name: string) => {
+      for (let n = 0; isLoaded; n++) ids.push(await start(`${name}-${n}`))
     }
     const clients = Promise.all(['a', 'b', 'c'].map(client))
     for (const wave of WAVES) {

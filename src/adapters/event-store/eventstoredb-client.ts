@@ -101,6 +101,7 @@ export class Client {
       checkpointReached: (_: unknown, place: Position) => marks.checkpoint(place),
     }
     const wanted = filterOf(streams)
+    // The client has a signature for each of the two.
     const filter =
       'regex' in wanted ? streamNameFilter({ ...options, ...wanted }) : streamNameFilter({ ...options, ...wanted })
     const source = this.#client.subscribeToAll(

@@ -29,24 +29,26 @@ const config = (partitions?: number): TopicConfig => ({
   ],
 })
 
-async function open({ settings, logger }: Deps): Promise<{ administration: Administration; sender: Sender }> {
+async function open(
+  { settings, logger }: Deps,
+  topics: Readonly<Record<string, TopicConfig>>,
+): Promise<{ administration: Administration; sender: Sender }> {
   const administration = createAdministration(settings, logger)
-  const sender = createSender(settings, logger, administration.provideAgain)
   try {
-    await administration.provide(reportTopic(settings.prefix), config())
+    for (const [topic, config] of Object.entries(topics)) await administration.provide(topic, config)
   } catch (error) {
     await administration.close()
     throw error
   }
-  return { administration, sender }
+  return { administration, sender: createSender(settings, logger, administration.provideAgain) }
 }
 
 export type SentReports = { readonly reports: StageReports; readonly registry: WorkerRegistry; close(): Promise<void> }
 
 /** The side of the worker. @throws when no broker can be reached */
 export async function connectReports(deps: Deps): Promise<SentReports> {
-  const { administration, sender } = await open(deps)
   const { prefix } = deps.settings
+  const { administration, sender } = await open(deps, { [reportTopic(prefix)]: config() })
   return {
     reports: {
       async report(work, report) {
@@ -80,9 +82,8 @@ export type ReportTaking = Deps & {
 /** The side of an engine: of one run one report after another, of different runs many at once. @throws when no broker can be reached */
 export async function takeReports(options: ReportTaking): Promise<{ close(): Promise<void> }> {
   const { settings, logger, sessionMs = 10_000, mostTries = 20 } = options
-  const { administration, sender } = await open(options)
-  await administration.provide(deadReportTopic(settings.prefix), config(1))
-  const topic = reportTopic(settings.prefix)
+  const [topic, dead] = [reportTopic(settings.prefix), deadReportTopic(settings.prefix)]
+  const { administration, sender } = await open(options, { [topic]: config(), [dead]: config(1) })
   /** The last of what is under way by key. */
   const tails = new Map<string, Promise<void>>()
   let partitions = new Map<number, Ledger>()
@@ -144,7 +145,7 @@ export async function takeReports(options: ReportTaking): Promise<{ close(): Pro
   async function setAside(partition: number, record: StoredRecord, reason: string): Promise<void> {
     const headers = { reason, topic, partition: String(partition), offset: record.offset }
     const value = record.value === null || record.value.length > MAX_REPORT_BYTES ? null : record.value
-    await sender.send([{ topic: deadReportTopic(settings.prefix), key: record.key, value, headers }])
+    await sender.send([{ topic: dead, key: record.key, value, headers }])
     logger.warn({ topic, partition, offset: record.offset, reason }, 'a message was put aside')
   }
 

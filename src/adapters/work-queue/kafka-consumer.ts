@@ -1,5 +1,4 @@
 // A consumer of queues in Kafka: a source for each route that it serves, and one taker that takes from them all by turns.
-
 import { routeOf } from '../../domain/workflow/route.ts'
 import { loggedOf } from '../../ports/logger.ts'
 import type { Consumer } from '../../ports/work-queue.ts'

@@ -61,7 +61,7 @@ export type WatchedUse = {
 
 export function watchUse({ name, run }: Handler, workDir: string): WatchedUse {
   const using = new Map<string, number>()
-  const goes = new Map<string, Promise<void>>()
+  const going = new Map<string, Promise<void>>()
   // There is none where no attempt got that far.
   const touch = (executionId: string): Promise<void> => {
     const now = new Date()
@@ -74,7 +74,7 @@ export function watchUse({ name, run }: Handler, workDir: string): WatchedUse {
         const { executionId } = context
         using.set(executionId, (using.get(executionId) ?? 0) + 1)
         try {
-          await goes.get(executionId)
+          await going.get(executionId)
           return await run(context)
         } finally {
           const left = using.get(executionId)! - 1
@@ -92,10 +92,9 @@ export function watchUse({ name, run }: Handler, workDir: string): WatchedUse {
     },
     async removing(executionId, remove) {
       if (using.has(executionId)) return
-      const gone = remove()
-      goes.set(executionId, gone)
+      const gone = remove().finally(() => going.delete(executionId))
+      going.set(executionId, gone)
       await gone
-      goes.delete(executionId)
     },
   }
 }
