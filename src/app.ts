@@ -10,6 +10,7 @@ import { createWorkflowCommands } from './commands/register-workflow.ts'
 import { createReportIntake } from './commands/report-intake.ts'
 import { createRestoreExecution } from './commands/restore-execution.ts'
 import { createScheduledRuns } from './commands/scheduled-runs.ts'
+import { createSkipEvent } from './commands/skip-event.ts'
 import { createStartExecution } from './commands/start-execution.ts'
 import { createSubWorkflows } from './commands/sub-workflows.ts'
 import { createLoseWorker, createWorkerRegistry } from './commands/worker-life.ts'
@@ -22,6 +23,7 @@ import type { Logger } from './ports/logger.ts'
 import type { StageLogs } from './ports/stage-logs.ts'
 import type { StageReports } from './ports/stage-reports.ts'
 import type { WorkQueue } from './ports/work-queue.ts'
+import type { ProjectionKeeper } from './projections/keeper.ts'
 import { createBacktest } from './queries/backtest.ts'
 import { createHistory } from './queries/history.ts'
 import type { Queries } from './queries/queries.ts'
@@ -35,7 +37,7 @@ import { createTimekeeper } from './reactors/timekeeper.ts'
 import { createWorkerWatch } from './reactors/worker-watch.ts'
 import { type CheckLog, createCheckLog } from './verification/check-log.ts'
 import type { Engine } from './verification/open-checks.ts'
-import { createVerification, type ReadModelKeeper } from './verification/verify.ts'
+import { createVerification } from './verification/verify.ts'
 import { startWorker, type WorkerOptions } from './workers/worker.ts'
 
 export type Ports = {
@@ -58,8 +60,8 @@ export type Settings = {
   readonly snapshotEvery?: number
 }
 
-/** How the log is read when the installation is verified, and who builds its read models anew. */
-export type Verifying = { readonly checkLog: CheckLog; readonly reset: ReadModelKeeper['reset'] }
+/** What a process with a database has besides: who keeps the read models, and how the log is read when the installation is verified. */
+export type Keeping = { readonly checkLog: CheckLog; readonly keeper: ProjectionKeeper }
 
 const defaultSettings: Settings = { leaseMs: 30_000, heartbeatMs: 500, leaseCheckMs: 2_000 }
 
@@ -68,7 +70,7 @@ export function createApp(
   queries: Queries,
   logger: Logger,
   settings: Settings = defaultSettings,
-  verifying?: Verifying,
+  keeping?: Keeping,
 ) {
   const { store, queue, leases, logs, clock } = ports
   const handle = createHandle(store)
@@ -82,6 +84,7 @@ export function createApp(
     classifyFailure: createClassifyFailure(handle),
     definePool: createDefinePool(handle),
     schedules: createScheduleCommands(handle),
+    skipEvent: createSkipEvent(handle),
   }
 
   const history = createHistory(store)
@@ -94,6 +97,8 @@ export function createApp(
     whatIf,
     backtest: createBacktest(history, whatIf),
     stageLogs: logs,
+    /** What can be done about the read models; undefined in a process that has none. */
+    keeper: keeping?.keeper,
     /** What takes the reports of workers, also of those in other processes. */
     reports,
     /** Takes a report that a worker has sent without waiting for the answer. */
@@ -105,8 +110,8 @@ export function createApp(
     queues: () => queue.stats(),
     verification: createVerification({
       ...{ store, queue, leases, clock, logger },
-      checkLog: verifying?.checkLog ?? createCheckLog(store, undefined),
-      readModels: { reset: async (names) => verifying?.reset(names), reached: queries.reached },
+      checkLog: keeping?.checkLog ?? createCheckLog(store, undefined),
+      readModels: { rebuild: async (names, signal) => keeping?.keeper.rebuild(names, signal) },
       engine: () => engine,
     }),
     clock,

@@ -8,7 +8,16 @@ import { KafkaUnreachable, KafkaUrlInvalid } from './adapters/kafka/await-kafka.
 import { DatabaseUnreachable } from './adapters/read-models/await-postgres.ts'
 import { MigrationsDiffer } from './adapters/read-models/migrate.ts'
 import { demo } from './cli/demo.ts'
-import { BadAddress, ServerBusy, ServerUnreachable, verify } from './cli/verify.ts'
+import {
+  actions,
+  changeProjection,
+  listProjections,
+  rebuildProjection,
+  showDifference,
+  skipEvent,
+} from './cli/projections.ts'
+import { BadAddress, Refused, ServerBusy, ServerUnreachable } from './cli/server.ts'
+import { verify } from './cli/verify.ts'
 import { ConfigError, flagOf, readConfig, settingNames, variableOf } from './config.ts'
 import { migrateReadModels } from './migrate.ts'
 import { StoreUnavailable } from './ports/event-store.ts'
@@ -19,6 +28,7 @@ import { HandlersUnusable } from './workers/handlers/load.ts'
 
 /** As sysexits.h has them, but for usage, where 2 is what shells and their users know. */
 const EXIT = {
+  refused: 1,
   usage: 2,
   unavailable: 69,
   software: 70,
@@ -32,6 +42,7 @@ const EXIT = {
 const exitCodes: readonly (readonly [error: abstract new (...args: never[]) => Error, code: number])[] = [
   [ConfigError, EXIT.config],
   [BadAddress, EXIT.usage],
+  [Refused, EXIT.refused],
   [ServerUnreachable, EXIT.unavailable],
   [ServerBusy, EXIT.temporary],
   [HandlersUnusable, EXIT.config],
@@ -119,6 +130,41 @@ program
   .action(async (options) => {
     process.exitCode = await verify(options)
   })
+
+const projections = program
+  .command('projections')
+  .description('the read models of a running Millrace: how they are, and what to do')
+const ofProjections = (usage: string, description: string): Command =>
+  projections.command(usage).description(description).option('--url <url>', 'where it listens', 'http://127.0.0.1:8080')
+
+ofProjections('list', 'how far each is, what it has stopped before, how its rebuild goes')
+  .option('--json', 'print it as JSON')
+  .action(listProjections)
+ofProjections('rebuild <name>', 'build it again beside the live one, then swap')
+  .option('--hold', 'do not swap before it is asked for')
+  .option('--no-wait', 'only ask for it')
+  .option('--reason <text>', 'why, for whoever reads it later')
+  .action(async (name, options) => {
+    process.exitCode = await rebuildProjection(name, options)
+  })
+ofProjections('diff <name>', 'how the rows that were built last differed from the live ones').action(
+  async (name, options) => {
+    process.exitCode = await showDifference(name, options)
+  },
+)
+const about: Readonly<Record<(typeof actions)[number], string>> = {
+  cancel: 'end a rebuild, and drop what it has built',
+  swap: 'swap in a rebuild that was held',
+  rollback: 'exchange the live rows and those that were live before',
+  forget: 'drop the rows that were live before',
+  retry: 'have one that has stopped try its event again',
+}
+for (const action of actions)
+  ofProjections(`${action} <name>`, about[action]).action((name, options) => changeProjection(action, name, options))
+ofProjections('skip <name>', 'leave out the event that it has stopped before; the log records it')
+  .requiredOption('--position <position>', 'of that event')
+  .requiredOption('--reason <text>', 'why, for whoever reads it later')
+  .action(skipEvent)
 
 // Whoever reads along may leave, as `head` does; what the program does goes on without a reader.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

@@ -16,6 +16,8 @@ type ThreadData = {
 
 /** Read models may lag; runs may not. On Linux this is the niceness of the calling thread alone. */
 const NICENESS = 5
+/** An index over all rows of a large table takes its time. */
+const REBUILD_STATEMENT_MS = 3_600_000
 
 /** @param failed hears of it when the thread ends without having been asked to */
 export function startProjectorThread(
@@ -54,8 +56,9 @@ async function run({ config, databaseUrl }: ThreadData): Promise<void> {
     throw error
   })
   const pool = createPool(databaseUrl, { logger })
-  await startProjector({ store, pool, logger, signal: stop.signal }).stopped
-  await pool.end()
+  const rebuildPool = createPool(databaseUrl, { logger, max: 6, statementMs: REBUILD_STATEMENT_MS })
+  await startProjector({ store, pool, rebuildPool, logger, signal: stop.signal }).stopped
+  await Promise.all([pool.end(), rebuildPool.end()])
   await store.close()
 }
 

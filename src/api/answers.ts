@@ -5,7 +5,7 @@ import type { Controlled } from '../commands/control-execution.ts'
 import type { Json, RecordedEvent } from '../domain/message.ts'
 import type { LogLine } from '../ports/stage-logs.ts'
 import type { ExecutionGraph } from '../queries/graph.ts'
-import type { ExecutionSummary, ExecutionView, Page, ProjectionView, WorkflowView } from '../queries/queries.ts'
+import type { ExecutionSummary, ExecutionView, Page, WorkflowView } from '../queries/queries.ts'
 import type { RunDiff } from '../queries/time-travel.ts'
 
 export const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })
@@ -230,18 +230,6 @@ export const graphSchema = z
 const logLine = z.object({ line: z.int(), at: time, stream: z.enum(['stdout', 'stderr', 'log']), text: z.string() })
 export const logsSchema = pageOf(logLine).extend({ attempt: z.int() }).meta({ id: 'StageLogs' })
 
-export const projectionsSchema = pageOf(
-  z.object({
-    name: z.string(),
-    version: z.int(),
-    status: z.enum(['running', 'failed']),
-    position,
-    lagEvents: z.number(),
-    lagSeconds: z.number(),
-    error: z.string().optional(),
-  }),
-).meta({ id: 'Projections' })
-
 /** Revision and position of a view as HTTP has them. */
 export const placed = <T extends { readonly revision: number; readonly position: number }>(view: T) => ({
   ...view,
@@ -276,10 +264,6 @@ export const toGraph = (graph: ExecutionGraph) => placed(graph)
 export const toWorkflows = ({ items, nextCursor }: Page<WorkflowView>) => ({
   items: items.map(({ source: _, ...summary }) => summary),
   nextCursor,
-})
-export const toProjections = (projections: readonly ProjectionView[]) => ({
-  items: projections.map((projection) => ({ ...projection, position: String(projection.position) })),
-  nextCursor: null,
 })
 export const toLogs = (attempt: number, lines: readonly LogLine[], limit: number) => ({
   attempt,

@@ -19,6 +19,7 @@ const stageName = z.string().regex(/^[a-z][A-Za-z0-9_.-]{0,127}$/)
 export const namespaceParams = z.strictObject({ namespace })
 export const workflowParams = z.strictObject({ namespace, name: name.meta({ description: 'Name of the workflow.' }) })
 export const poolParams = z.strictObject({ namespace, name: name.meta({ description: 'Name of the pool.' }) })
+export const projectionParams = z.strictObject({ name: name.meta({ description: 'Name of the projection.' }) })
 export const executionParams = z.strictObject({ namespace, id: uuid.meta({ description: 'Id of the execution.' }) })
 export const stageParams = executionParams.extend({ stage: stageName.meta({ description: 'Id of the stage.' }) })
 export const signalParams = executionParams.extend({
@@ -31,6 +32,11 @@ const whole = (what: string) =>
     .string()
     .regex(/^\d{1,15}$/, `${what} is a whole number`)
     .transform(Number)
+
+/** A position in a body: text, as positions are answered. */
+export const positionIn = whole('position')
+/** Why, for whoever reads it later. */
+export const reasonText = z.string().min(1).max(500).meta({ description: 'Why, for whoever reads it later.' })
 
 const MAX_LIMIT = 200
 const DEFAULT_LIMIT = 50

@@ -6,6 +6,7 @@ import { executionRoutes } from './routes/executions.ts'
 import { failureRoutes } from './routes/failures.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { poolRoutes } from './routes/pools.ts'
+import { projectionRoutes } from './routes/projections.ts'
 import { scheduleRoutes } from './routes/schedules.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { timeTravelRoutes } from './routes/time-travel.ts'
@@ -37,7 +38,8 @@ export function routeTable(app: App, watched: Watched, describe: () => object): 
   const failures = failureRoutes(app)
   const pools = poolRoutes(app)
   const workers = workerRoutes(app)
-  const operations = operationRoutes(app, describe)
+  const operations = operationRoutes(describe)
+  const projections = projectionRoutes(app)
   const verification = verificationRoutes(app)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
@@ -91,7 +93,15 @@ export function routeTable(app: App, watched: Watched, describe: () => object): 
     ['GET', '/v1/:namespace/workers', workers.list],
     ['GET', '/v1/:namespace/queues', workers.queues],
 
-    ['GET', '/v1/admin/projections', operations.projections],
+    ['GET', '/v1/admin/projections', projections.list],
+    ['GET', '/v1/admin/projections/:name', projections.one],
+    ['POST', '/v1/admin/projections/:name/rebuild', projections.rebuild],
+    ['POST', '/v1/admin/projections/:name/rebuild/cancel', projections.cancel],
+    ['POST', '/v1/admin/projections/:name/rebuild/swap', projections.swap],
+    ['POST', '/v1/admin/projections/:name/rollback', projections.rollBack],
+    ['POST', '/v1/admin/projections/:name/forget', projections.forget],
+    ['POST', '/v1/admin/projections/:name/retry', projections.retry],
+    ['POST', '/v1/admin/projections/:name/skip', projections.skip],
     ['POST', '/v1/admin/verify', verification.verify],
     ...watchingTable(watched),
     ['GET', '/openapi.json', operations.openapi],

@@ -1,6 +1,7 @@
 import { executionEventVersions, executionUpcasters, type Upcaster } from './execution/upcast.ts'
 import { type DomainEvent, parseStream, type RecordedEvent } from './message.ts'
 import { poolEventVersions } from './pool/events.ts'
+import { projectionEventVersions } from './projection/events.ts'
 import { scheduleEventVersions } from './schedule/events.ts'
 import { workerEventVersions } from './worker/events.ts'
 import { workflowEventVersions, workflowUpcasters } from './workflow/events.ts'
@@ -11,8 +12,9 @@ const versions: { readonly [type: string]: number } = {
   ...poolEventVersions,
   ...scheduleEventVersions,
   ...workerEventVersions,
+  ...projectionEventVersions,
 }
-const CATEGORIES = new Set(['execution', 'workflow', 'pool', 'group', 'schedule', 'worker'])
+const CATEGORIES = new Set(['execution', 'workflow', 'pool', 'group', 'schedule', 'worker', 'projection'])
 const upcasters: { readonly [type: string]: readonly Upcaster[] } = { ...executionUpcasters, ...workflowUpcasters }
 
 /** The schema version that events of a type are written in. */

@@ -1,19 +1,15 @@
 // How far a projection has got, and the one transaction in which its rows and that number move together.
-import type { ClientBase, Pool, PoolClient } from 'pg'
+import type { ClientBase, Pool } from 'pg'
 import type { RecordedEvent } from '../domain/message.ts'
 import { START } from '../ports/event-store.ts'
 import { copyInto } from './copy.ts'
+import { Poisoned } from './poison.ts'
+import { goBack, isFree, readPrevious } from './previous.ts'
 import { eventsFor, type Projection, type Write } from './projection.ts'
+import { requestRebuild } from './rebuild-record.ts'
+import { inTransaction } from './transaction.ts'
 
-/** The projection cannot take an event of the batch, however often it is tried. */
-export class Poisoned extends Error {
-  constructor(cause: unknown) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause })
-    this.name = 'Poisoned'
-  }
-}
-
-/** The checkpoint lies before where the reader of the log began: rows were reset, or PostgreSQL lost its last moments. */
+/** The checkpoint lies before where the reader of the log began: rows were exchanged, or PostgreSQL lost its last moments. */
 export class CheckpointMoved extends Error {
   constructor(name: string) {
     super(`the checkpoint of ${name} went back; reading again from there`)
@@ -22,30 +18,37 @@ export class CheckpointMoved extends Error {
 }
 
 /**
- * What a batch is merged into it looks up row by row, by its keys. Before the first statistics, and with a plan that was kept from when
- * tables were small, the planner would read whole tables, and more of them with each run.
+ * Makes the checkpoint where there is none, and answers the position. Where the rows are of another version, those of this one that
+ * were kept take their place; else they are built beside them, which go on serving.
  */
-export const LOOKING_UP =
-  'SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off'
-
-// The log holds everything, so a commit need not wait for the disk: rows and checkpoint are lost together or not at all.
-const BEGIN = `BEGIN; SET LOCAL synchronous_commit = off; ${LOOKING_UP}`
-
-/** Makes the checkpoint where there is none, and empties the tables of a projection whose version changed. Answers the position. */
-export async function openCheckpoint(pool: Pool, { name, version, tables }: Projection): Promise<number> {
-  const opened = await inTransaction(pool, async (client) => {
+export function openCheckpoint(pool: Pool, projection: Projection): Promise<number> {
+  const { name, version, tables } = projection
+  return inTransaction(pool, async (client) => {
     await client.query(
       `INSERT INTO checkpoints (name, version, position, status, updated_at) VALUES ($1, $2, $3, 'running', now())
        ON CONFLICT (name) DO NOTHING`,
       [name, version, START],
     )
     const { rows } = await client.query('SELECT version, position FROM checkpoints WHERE name = $1 FOR UPDATE', [name])
-    if (rows[0].version === version) return Number(rows[0].position)
-    await client.query(`TRUNCATE ${tables.join(', ')}`)
-    await client.query('UPDATE checkpoints SET version = $2, position = $3 WHERE name = $1', [name, version, START])
-    return START
+    const { version: found, position } = rows[0] as { version: number; position: string }
+    if (found === version) return Number(position)
+    const kept = await readPrevious(client, name)
+    if (kept?.version === version && (await isFree(client, name))) return goBack(client, projection, kept)
+    if (Number(position) === START && (await isEmpty(client, tables)))
+      await client.query('UPDATE checkpoints SET version = $2 WHERE name = $1', [name, version])
+    else {
+      const reason = `the program makes version ${version} of it, and its rows are of version ${found}`
+      await requestRebuild(client, { name, version, by: 'system:projector', reason, hold: false })
+    }
+    return Number(position)
   })
-  return opened
+}
+
+async function isEmpty(client: ClientBase, tables: readonly string[]): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT ${tables.map((name) => `EXISTS (SELECT FROM ${name})`).join(' OR ')} AS any`,
+  )
+  return !rows[0].any
 }
 
 /**
@@ -63,10 +66,10 @@ export function advance(
   return inTransaction(pool, async (client) => {
     const { rows } = await client.query({
       name: 'checkpoint-lock',
-      text: 'SELECT position, version FROM checkpoints WHERE name = $1 FOR UPDATE',
+      text: 'SELECT position FROM checkpoints WHERE name = $1 FOR UPDATE',
       values: [projection.name],
     })
-    const at = rows[0]?.version === projection.version ? Number(rows[0].position) : START
+    const at = Number(rows[0]?.position)
     if (rows.length === 0 || at < from) throw new CheckpointMoved(projection.name)
     if (at >= position) return at
     const unseen =
@@ -91,19 +94,15 @@ export async function skip(
   idle: readonly { readonly projection: Projection; readonly position: number }[],
   { position, events }: { readonly position: number; readonly events: readonly RecordedEvent[] },
 ): Promise<ReadonlySet<string>> {
-  const columns = [
-    idle.map(({ projection }) => projection.name),
-    idle.map(({ projection }) => projection.version),
-    idle.map((one) => one.position),
-  ]
+  const columns = [idle.map(({ projection }) => projection.name), idle.map((one) => one.position)]
   const { rows } = await inTransaction(pool, (client) =>
     client.query({
       name: 'checkpoints-skip',
       // Who resets read models takes these locks in an order of its own; nobody waits for it here.
       text: `WITH idle AS (
-               SELECT name FROM checkpoints JOIN unnest($1::text[], $2::int[], $3::bigint[]) AS at (name, version, position)
-                 USING (name, version, position) FOR UPDATE OF checkpoints SKIP LOCKED)
-             UPDATE checkpoints SET position = $4, event_at = coalesce($5, event_at), status = 'running', error = NULL,
+               SELECT name FROM checkpoints JOIN unnest($1::text[], $2::bigint[]) AS at (name, position)
+                 USING (name, position) FOR UPDATE OF checkpoints SKIP LOCKED)
+             UPDATE checkpoints SET position = $3, event_at = coalesce($4, event_at), status = 'running', error = NULL,
                failed_position = NULL, failed_event = NULL, updated_at = now()
              FROM idle WHERE checkpoints.name = idle.name RETURNING checkpoints.name`,
       values: [...columns, position, events.at(-1)?.at ?? null],
@@ -171,27 +170,3 @@ async function send(client: ClientBase, write: Write): Promise<number> {
 
 /** SQLSTATE classes that speak of the values: cardinality, data, integrity, limits. All others may pass with time. */
 const isAboutData = ({ code }: { code?: string }): boolean => /^(?:21|22|23|54)/.test(code ?? '')
-
-async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect()
-  let broken: Error | undefined
-  // A checked-out connection that drops is an 'error' event, too; the query under way rejects and says so.
-  const onError = (error: Error): void => {
-    broken = error
-  }
-  client.on('error', onError)
-  try {
-    await client.query(BEGIN)
-    const result = await work(client)
-    await client.query('COMMIT')
-    return result
-  } catch (error) {
-    await client.query('ROLLBACK').catch((lost: Error) => {
-      broken = lost
-    })
-    throw error
-  } finally {
-    client.off('error', onError)
-    client.release(broken)
-  }
-}

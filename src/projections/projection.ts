@@ -1,4 +1,5 @@
 import type { RecordedEvent } from '../domain/message.ts'
+import { PROJECTION_STREAMS } from '../domain/projection/events.ts'
 import { upcast } from '../domain/upcast.ts'
 
 /**
@@ -37,6 +38,16 @@ export type Projection = {
   /** Folds a batch first, so that one row is written once; pure, and in the order of the log. */
   apply(events: readonly RecordedEvent[]): readonly Write[]
 }
+
+/** Beginnings of the names of streams that read models are made of; of the others they show nothing. */
+export const PREFIXES: readonly string[] = [
+  ...['execution-', 'workflow-', 'pool-', 'group-', 'schedule-', 'worker-'],
+  PROJECTION_STREAMS,
+]
+
+/** Those of the streams that a projection reads. */
+export const prefixesOf = ({ streams }: Projection): readonly string[] =>
+  PREFIXES.filter((prefix) => prefix.startsWith(streams))
 
 /** Whether nothing in `batch` is for a projection. */
 export const isIdle = ({ streams }: Projection, batch: readonly RecordedEvent[]): boolean =>

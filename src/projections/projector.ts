@@ -1,22 +1,16 @@
 // Follows the log and keeps every read model: one reading of the log, and one transaction for each projection and batch.
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Pool } from 'pg'
 import type { RecordedEvent } from '../domain/message.ts'
 import type { Batch, EventStore } from '../ports/event-store.ts'
 import type { Logger } from '../ports/logger.ts'
-import {
-  advance,
-  CheckpointMoved,
-  openCheckpoint,
-  Poisoned,
-  readCheckpoints,
-  recordFailure,
-  skip,
-} from './checkpoint.ts'
-import { isIdle, type Projection } from './projection.ts'
+import { advance, CheckpointMoved, openCheckpoint, readCheckpoints, recordFailure, skip } from './checkpoint.ts'
+import { describePoison, type Poison, Poisoned, takeOrFind } from './poison.ts'
+import { isIdle, PREFIXES, type Projection } from './projection.ts'
+import { aborted, BACKOFF_MS, pause, retrying } from './retrying.ts'
+import { hasDecisions, leavingOut, readSkips } from './skips.ts'
 
 export type ProjectorOptions = {
-  readonly store: Pick<EventStore, 'subscribe'>
+  readonly store: Pick<EventStore, 'subscribe' | 'readStream'>
   readonly pool: Pool
   readonly logger: Logger
   readonly signal: AbortSignal
@@ -25,11 +19,17 @@ export type ProjectorOptions = {
 }
 
 /** A projection on its way; one that met an event it cannot take stays where it is. */
-type Follower = { readonly projection: Projection; position: number; failed: boolean }
+type Follower = {
+  readonly projection: Projection
+  /** Positions of events that it leaves out. */
+  readonly skipped: ReadonlySet<number>
+  position: number
+  failed: boolean
+}
 
-/** Beginnings of the names of streams that read models are made of; of the others they show nothing. */
-export const PREFIXES: readonly string[] = ['execution-', 'workflow-', 'pool-', 'group-', 'schedule-', 'worker-']
-const BACKOFF_MS = { first: 50, most: 5_000 }
+/** Somebody has decided about a read model, which is then opened again. */
+class Decided extends Error {}
+
 /** After having caught up: lets a few events gather, which costs a reader this much and saves many small transactions. */
 const REST_MS = 5
 const RESET_CHECK_MS = 500
@@ -39,16 +39,16 @@ export async function runProjector(options: ProjectorOptions): Promise<void> {
   const { signal, logger, projections, pool } = options
   while (!signal.aborted) {
     try {
-      const followers = await retrying(options, 'the checkpoints', () =>
-        Promise.all(
-          projections.map(async (projection): Promise<Follower> => {
-            return { projection, position: await openCheckpoint(pool, projection), failed: false }
-          }),
-        ),
-      )
+      const followers: Follower[] = []
+      for (const projection of projections) {
+        const skipped = await readSkips(options.store, projection.name)
+        const position = await trying(options, 'the checkpoints', () => openCheckpoint(pool, projection))
+        followers.push({ projection, skipped, position, failed: false })
+      }
       await follow(options, followers)
     } catch (error) {
       if (signal.aborted) return
+      if (error instanceof Decided) continue
       if (error instanceof CheckpointMoved) logger.warn({}, error.message)
       else logger.error({ err: error }, 'the projector lost the log; following it again')
       await pause(BACKOFF_MS.first, signal)
@@ -72,6 +72,7 @@ async function follow(options: ProjectorOptions, followers: readonly Follower[])
       // While behind, the log is read while PostgreSQL writes.
       if (!batch.caughtUp) next = ask(batches)
       await take(options, followers, batch)
+      if (hasDecisions(batch.events)) throw new Decided()
       if (followers.every(({ failed }) => failed)) await aborted(signal)
       if (!batch.caughtUp) continue
       await pause(REST_MS, signal)
@@ -123,60 +124,36 @@ async function take(options: ProjectorOptions, followers: readonly Follower[], b
 /** Most batches hold nothing for most projections, and a transaction for each of them would cost as much as the rows do. */
 async function pass(options: ProjectorOptions, idle: readonly Follower[], batch: Batch): Promise<void> {
   if (idle.length === 0) return
-  const passed = await retrying(options, 'checkpoints', () => skip(options.pool, idle, batch))
+  const passed = await trying(options, 'checkpoints', () => skip(options.pool, idle, batch))
   for (const one of idle) if (passed.has(one.projection.name)) one.position = batch.position
   const others = idle.filter((one) => one.position < batch.position)
   await Promise.all(others.map((one) => takeEvents(options, one, batch.events, batch.position)))
 }
 
-/** Halves a batch that cannot be taken until the one event is found; everything before it is kept. */
 async function takeEvents(
   options: ProjectorOptions,
   follower: Follower,
   events: readonly RecordedEvent[],
   position: number,
 ): Promise<void> {
-  if (position <= follower.position) return
-  const { projection } = follower
-  try {
-    follower.position = await retrying(options, projection.name, () =>
-      advance(options.pool, projection, follower.position, events, position),
+  const { projection, skipped } = follower
+  const poison = await takeOrFind(leavingOut(events, skipped), position, async (some, to) => {
+    if (to <= follower.position) return
+    follower.position = await trying(options, projection.name, () =>
+      advance(options.pool, projection, follower.position, some, to),
     )
-  } catch (error) {
-    if (!(error instanceof Poisoned) || events[0] === undefined) throw error
-    if (events.length === 1) return fail(options, follower, events[0], error)
-    const middle = events.length >> 1
-    await takeEvents(options, follower, events.slice(0, middle), events[middle - 1]!.position)
-    if (!follower.failed) await takeEvents(options, follower, events.slice(middle), position)
-  }
+  })
+  if (poison !== undefined) await fail(options, follower, poison)
 }
 
-async function fail(options: ProjectorOptions, follower: Follower, event: RecordedEvent, error: Error): Promise<void> {
+async function fail(options: ProjectorOptions, follower: Follower, poison: Poison): Promise<void> {
   const { name } = follower.projection
   follower.failed = true
-  const reason = `event ${event.id} (${event.type} version ${event.version}, position ${event.position}, ${event.stream}): ${error.message}`
+  const reason = describePoison(poison)
+  const { event, error } = poison
   options.logger.error({ err: error, projection: name, event: event.id }, `projection ${name} stopped: ${reason}`)
-  await retrying(options, name, () => recordFailure(options.pool, name, event, reason))
+  await trying(options, name, () => recordFailure(options.pool, name, event, reason))
 }
 
-/** Tries until it works; gives up at once on what no repetition can change. */
-async function retrying<T>({ signal, logger }: ProjectorOptions, what: string, work: () => Promise<T>): Promise<T> {
-  for (let waitMs = BACKOFF_MS.first; ; waitMs = Math.min(2 * waitMs, BACKOFF_MS.most)) {
-    try {
-      return await work()
-    } catch (error) {
-      if (error instanceof Poisoned || error instanceof CheckpointMoved || signal.aborted) throw error
-      logger.warn({ err: error, retryMs: waitMs }, `could not write ${what} to PostgreSQL; trying again`)
-      await pause(waitMs, signal)
-      signal.throwIfAborted()
-    }
-  }
-}
-
-const pause = (ms: number, signal: AbortSignal): Promise<void> => delay(ms, undefined, { signal }).catch(() => {})
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
-  })
+const trying = <T>(options: ProjectorOptions, what: string, work: () => Promise<T>): Promise<T> =>
+  retrying(options, what, (error) => error instanceof Poisoned || error instanceof CheckpointMoved, work)

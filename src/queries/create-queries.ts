@@ -63,7 +63,7 @@ export function createQueries(options: {
     upcomingTimes: (namespace, name, count) => upcomingTimes(pool, namespace, name, count),
     failures: (namespace, question) => countFailures(pool, namespace, question),
     workers: (namespace, filter, page) => listWorkers(orm.em.fork(), pool, namespace, filter, page),
-    projections: async () => listProjections(orm.em.fork(), await head(), spacing),
+    projections: async () => listProjections(pool, await head(), spacing),
     head,
     position: (names) => positionOf(pool, names),
     reached,

@@ -6,7 +6,7 @@ import { createServer, createWatchingServer, type ServerOptions } from '../api/s
 import { type App, createApp, type Ports } from '../app.ts'
 import { newId } from '../commands/new-id.ts'
 import type { Role } from '../config.ts'
-import { resetReadModels } from '../projections/read-models.ts'
+import { createProjectionKeeper } from '../projections/keeper.ts'
 import { startProjectorThread } from '../projector-thread.ts'
 import { type Part, runSingleton } from '../singleton.ts'
 import { createThreadedCheck } from '../verifier-thread.ts'
@@ -35,14 +35,14 @@ export async function startRoles(
   const tables = databaseUrl === undefined ? undefined : await openQueries(starting, databaseUrl, ports.store)
 
   const settings = { ...config, leaseCheckMs: Math.min(config.leaseMs / 3, LEASE_CHECK_MS) }
-  const verifying =
+  const keeping =
     databaseUrl === undefined || tables === undefined
       ? undefined
       : {
           checkLog: createThreadedCheck(config, databaseUrl),
-          reset: (names?: readonly string[]) => resetReadModels(tables.pool, names),
+          keeper: createProjectionKeeper(tables.pool),
         }
-  const app = createApp(ports, tables?.queries ?? noQueries, logger, settings, verifying)
+  const app = createApp(ports, tables?.queries ?? noQueries, logger, settings, keeping)
 
   const id = newId()
   const once = (role: Role, start: () => Part) => {

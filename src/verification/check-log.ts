@@ -5,11 +5,12 @@ import type { ExecutionEvent } from '../domain/execution/events.ts'
 import type { RecordedEvent } from '../domain/message.ts'
 import { upcast } from '../domain/upcast.ts'
 import { type EventStore, START } from '../ports/event-store.ts'
+import { Findings } from '../projections/findings.ts'
 import { OpenWork } from './open-work.ts'
 import { openReadModelCopy, type ReadModelCopy, type ReadModelFindings } from './read-model-copy.ts'
-import { Findings, type LogFindings, type Phase, type Violation } from './report.ts'
+import type { LogFindings, Phase, Violation } from './report.ts'
 
-type Reading = Pick<EventStore, 'readAll' | 'head' | 'spacing'>
+type Reading = Pick<EventStore, 'readAll' | 'readStream' | 'head' | 'spacing'>
 
 /** How far it is: `events` of about `of`. */
 export type Told = { readonly phase: Phase; readonly events: number; readonly of: number }

@@ -11,13 +11,13 @@ import type { Clock } from '../ports/clock.ts'
 import type { EventStore } from '../ports/event-store.ts'
 import { isAttemptLease, type Leases, leaseKey } from '../ports/leases.ts'
 import type { WorkQueue } from '../ports/work-queue.ts'
+import type { Drift } from '../projections/findings.ts'
 import type { Allocator } from '../reactors/allocator.ts'
 import type { Dispatcher } from '../reactors/dispatcher.ts'
 import type { SubWorkflowReactor } from '../reactors/sub-workflows.ts'
 import { commandOf, type Timekeeper } from '../reactors/timekeeper.ts'
 import type { OpenAttempt, OpenWorkState } from './open-work.ts'
 import { checkAsking, checkHeld } from './pool-checks.ts'
-import type { Drift } from './report.ts'
 
 /** The reactors of this process. */
 export type Engine = {

@@ -5,11 +5,13 @@ import { Client } from 'pg'
 import type { RecordedEvent } from '../domain/message.ts'
 import { type EventStore, START } from '../ports/event-store.ts'
 import { projections } from '../projections/all.ts'
-import { applyEvents, type Checkpoint, LOOKING_UP, readCheckpoints } from '../projections/checkpoint.ts'
-import type { Projection } from '../projections/projection.ts'
-import { PREFIXES } from '../projections/projector.ts'
-import { compareTable, describeTable, makeCopy, type Table } from './compare-tables.ts'
-import { type Drift, Findings, type LogFindings } from './report.ts'
+import { applyEvents, type Checkpoint, readCheckpoints } from '../projections/checkpoint.ts'
+import { compareTable, describeTable, makeCopy, type Table } from '../projections/compare-tables.ts'
+import { type Drift, Findings } from '../projections/findings.ts'
+import { PREFIXES, type Projection } from '../projections/projection.ts'
+import { leavingOut, readSkips } from '../projections/skips.ts'
+import { LOOKING_UP } from '../projections/transaction.ts'
+import type { LogFindings } from './report.ts'
 
 export type ReadModelFindings = Pick<LogFindings, 'drifting' | 'drift' | 'notChecked'>
 
@@ -20,18 +22,25 @@ export type ReadModelCopy = {
   close(): Promise<void>
 }
 
-type Options = { readonly store: Pick<EventStore, 'readAll' | 'head' | 'spacing'>; readonly signal: AbortSignal }
+type Options = {
+  readonly store: Pick<EventStore, 'readAll' | 'readStream' | 'head' | 'spacing'>
+  readonly signal: AbortSignal
+}
 
 /** A projection and its copy, which has taken every event up to `position`. */
 type Copied = {
   readonly projection: Projection
   readonly tables: readonly Table[]
+  /** Events that it leaves out. */
+  readonly skipped: ReadonlySet<number>
   readonly drift: Findings<Drift>
   position: number
   /** Its checkpoint does not move on, so that the rest of the log is none of its business. */
   stuck: boolean
 }
 
+/** Where PostgreSQL has the temporary tables of a session. */
+const COPIES = 'pg_temp'
 const STATEMENT_MS = 600_000
 const CONNECT_MS = 5_000
 /** A checkpoint that stands still for this long is taken to stay where it is. */
@@ -61,7 +70,8 @@ export async function openReadModelCopy(url: string, options: Options): Promise<
     await client.connect()
     await client.query(SESSION)
     const copies: Copied[] = []
-    for (const projection of projections) copies.push(await copyOfTables(client, projection))
+    for (const projection of projections)
+      copies.push(await copyOfTables(client, projection, await readSkips(options.store, projection.name)))
     await client.query('SET default_transaction_read_only = on')
     return new Copy(client, copies, options)
   } catch (error) {
@@ -70,11 +80,11 @@ export async function openReadModelCopy(url: string, options: Options): Promise<
   }
 }
 
-async function copyOfTables(client: Client, projection: Projection): Promise<Copied> {
+async function copyOfTables(client: Client, projection: Projection, skipped: ReadonlySet<number>): Promise<Copied> {
   const tables: Table[] = []
   for (const name of projection.tables) tables.push(await describeTable(client, name))
   for (const table of tables) await makeCopy(client, table, projection.rowForEach ? 'DELETE' : 'PRESERVE')
-  return { projection, tables, drift: new Findings(), position: START, stuck: false }
+  return { projection, tables, skipped, drift: new Findings(), position: START, stuck: false }
 }
 
 class Copy implements ReadModelCopy {
@@ -158,8 +168,8 @@ class Copy implements ReadModelCopy {
     copied.position = to
   }
 
-  #add({ projection, position: from }: Copied, events: readonly RecordedEvent[], to: number): Promise<void> {
-    const unseen = events.filter(
+  #add({ projection, skipped, position: from }: Copied, events: readonly RecordedEvent[], to: number): Promise<void> {
+    const unseen = leavingOut(events, skipped).filter(
       ({ position, stream }) =>
         position > from && position <= to && PREFIXES.some((prefix) => stream.startsWith(prefix)),
     )
@@ -197,7 +207,7 @@ class Copy implements ReadModelCopy {
       const to = this.#positionOf(name)
       await this.#read(copied.position, to, (events) => this.#add(copied, events, to))
       if (rowForEach !== undefined) await this.#compareStretch(copied, rowForEach, Number.MAX_SAFE_INTEGER)
-      else for (const table of tables) drift.addListed(await compareTable(this.#client, table))
+      else for (const table of tables) drift.addListed(await compareTable(this.#client, table, COPIES))
     })
     return copied.stuck
       ? `the read model ${name}: it is at position ${this.#positionOf(name)} and does not move on`
@@ -207,7 +217,7 @@ class Copy implements ReadModelCopy {
   /** The first stretch begins before every position there can be, and the last one ends after. */
   async #compareStretch({ tables, drift, position }: Copied, column: string, to: number): Promise<void> {
     const after = position === START ? -Number.MAX_SAFE_INTEGER : position
-    for (const table of tables) drift.addListed(await compareTable(this.#client, table, { column, after, to }))
+    for (const table of tables) drift.addListed(await compareTable(this.#client, table, COPIES, { column, after, to }))
   }
 
   async #checkpointDrift(name: string, version: number): Promise<readonly Drift[]> {

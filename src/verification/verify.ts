@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { StoreUnavailable } from '../ports/event-store.ts'
 import type { Logger } from '../ports/logger.ts'
+import { type Drift, Findings, type Listed } from '../projections/findings.ts'
 import type { CheckLog, Told } from './check-log.ts'
 import { checkOpenWork } from './check-open-work.ts'
 import type { Engine, Live, Suspect } from './open-checks.ts'
-import { type Drift, Findings, type Listed, type LogFindings, type Progress } from './report.ts'
+import type { LogFindings, Progress } from './report.ts'
 
 /** What to do besides looking, and what not to look at. */
 export type Asked = { readonly repair: boolean; readonly readModels: boolean }
@@ -28,10 +29,8 @@ export type Line =
 
 /** Where the read models are kept, by whoever does not ask questions of them but makes them anew. */
 export type ReadModelKeeper = {
-  /** Empties the read models of the projections named; a projector builds them again. */
-  reset(names: readonly string[]): Promise<void>
-  /** Whether the projections named have reached a position, after `waitMs` at the latest. */
-  reached(position: number, waitMs: number, names: readonly string[]): Promise<boolean>
+  /** Has the read models of the projections named built again, beside those that serve; ends when that is done, or cannot be. */
+  rebuild(names: readonly string[], signal: AbortSignal): Promise<void>
 }
 
 type Parts = Omit<Live, 'engine'> & {
@@ -49,7 +48,6 @@ type Found = {
 }
 
 const TELL_EVERY_MS = 500
-const REBUILD_WITHIN_MS = 600_000
 
 /** A verification is under way; two would only slow each other down. */
 export class VerificationRunning extends Error {
@@ -142,13 +140,8 @@ async function mend(parts: Parts, { log, suspects }: Found, meter: Meter, signal
       parts.logger.error({ err: error, ...drift }, 'could not repair what has drifted')
     }
   if (drifting.length === 0) return repaired
-  await parts.readModels.reset(drifting)
+  await parts.readModels.rebuild(drifting, signal)
   repaired.push(`built the read models of ${drifting.join(', ')} again`)
-  const head = await parts.store.head()
-  for (const until = performance.now() + REBUILD_WITHIN_MS; performance.now() < until; ) {
-    signal.throwIfAborted()
-    if (await parts.readModels.reached(head, TELL_EVERY_MS, drifting)) break
-  }
   return repaired
 }
 

@@ -8,6 +8,7 @@ import type { ExecutionEvent } from '../../src/domain/execution/events.ts'
 import { executionEventVersions, executionUpcasters } from '../../src/domain/execution/upcast.ts'
 import type { RecordedEvent } from '../../src/domain/message.ts'
 import { poolEventVersions } from '../../src/domain/pool/events.ts'
+import { projectionEventVersions } from '../../src/domain/projection/events.ts'
 import { scheduleEventVersions } from '../../src/domain/schedule/events.ts'
 import { EventFromTheFuture, upcast } from '../../src/domain/upcast.ts'
 import { workerEventVersions } from '../../src/domain/worker/events.ts'
@@ -25,6 +26,7 @@ const versions: { readonly [type: string]: number } = {
   ...poolEventVersions,
   ...scheduleEventVersions,
   ...workerEventVersions,
+  ...projectionEventVersions,
 }
 const upcasters: { readonly [type: string]: readonly unknown[] } = { ...executionUpcasters, ...workflowUpcasters }
 /** What the next version may say besides, they do not. */

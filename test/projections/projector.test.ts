@@ -2,21 +2,18 @@ import { randomInt, randomUUID } from 'node:crypto'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { DomainEvent } from '../../src/domain/message.ts'
 import type { Batch } from '../../src/ports/event-store.ts'
 import type { Logger } from '../../src/ports/logger.ts'
 import { projections } from '../../src/projections/all.ts'
+import { hashReadModels } from '../../src/projections/hash-read-models.ts'
 import type { Projection } from '../../src/projections/projection.ts'
-import { hashReadModels, resetReadModels } from '../../src/projections/read-models.ts'
 import { startProjector } from '../../src/projections/start.ts'
 import { createReached } from '../../src/queries/reached.ts'
-import { busyPool } from '../support/busy-pool.ts'
+import { mixedLog } from '../support/mixed-log.ts'
 import { postgresKinds, silent, type TestDatabases } from '../support/postgres.ts'
-import { randomSchedules } from '../support/random-schedules.ts'
 import { type RecordedLog, recordedLog, until } from '../support/recorded-log.ts'
-import { anyRun, begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
+import { begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
 import { skipFor } from '../support/skip.ts'
-import { anyLife } from '../support/worker-lives.ts'
 
 describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, startToCrash }) => {
   let postgres: TestDatabases
@@ -29,7 +26,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
   type Options = Partial<Parameters<typeof startProjector>[0]>
 
   /** A projector over a database of its own, stopped when the test ends. */
-  async function project(log: Pick<RecordedLog, 'subscribe'>, options: Options = {}) {
+  async function project(log: RecordedLog, options: Options = {}) {
     const { url, pool } = options.pool ? { url: '', pool: options.pool } : await postgres.createReadModels()
     const stop = new AbortController()
     const { stopped } = startProjector({ store: log, pool, logger: silent, signal: stop.signal, ...options })
@@ -53,31 +50,6 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
     return await hashReadModels(whole.pool)
   }
 
-  /** Runs of every kind and lives of workers, their events mixed but in order for each, with what workflows, schedules and pools do between. */
-  function mixedLog(runs: number, log = recordedLog()): RecordedLog {
-    const all = [...Array.from({ length: runs }, () => anyRun()), ...Array.from({ length: runs / 10 }, () => anyLife())]
-    const under: { stream: string; rest: DomainEvent[] }[] = all.map(({ stream, events }) => ({
-      stream,
-      rest: [...events],
-    }))
-    const schedule = randomSchedules(log)
-    let version = 0
-    const pool = busyPool()
-    while (under.length > 0) {
-      schedule()
-      const at = randomInt(under.length)
-      const { stream, rest } = under[at]!
-      log.record(stream, rest.splice(0, randomInt(1, 4)))
-      if (rest.length === 0) under.splice(at, 1)
-      log.record('pool-default.production', pool())
-      if (randomInt(20) === 0) log.record('workflow-default.release', [registered('release', ++version)])
-      if (randomInt(40) === 0 && version > 0) {
-        log.record('workflow-default.release', [{ type: 'WorkflowRetired', data: { name: 'release', reason: 'old' } }])
-      }
-    }
-    return log
-  }
-
   test('however the log is cut into batches, the rows are the same bit for bit', async () => {
     const log = mixedLog(120)
     const expected = await hashesOf(log)
@@ -91,23 +63,10 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
     }
   })
 
-  test('a reset under a running projector builds the same rows again', async () => {
-    const log = mixedLog(60)
-    await using projector = await project(log, { batchSize: 50 })
-    await projector.reached(await log.head(), 30_000)
-    const before = await hashReadModels(projector.pool)
-    await resetReadModels(projector.pool)
-    expect((await hashReadModels(projector.pool)).executions).toMatch(/^0:/)
-    log.record('workflow-default.other', [registered('other')])
-    expect(await projector.reached(await log.head(), 30_000)).toBe(true)
-    const { workflows: _, workflow_versions: __, events: ___, ...after } = await hashReadModels(projector.pool)
-    expect(before).toMatchObject(after)
-    expect(await hashesOf(log)).toEqual(await hashReadModels(projector.pool))
-  })
-
   test('events that come again change nothing', async () => {
     const log = mixedLog(60)
-    const again: Pick<RecordedLog, 'subscribe'> = {
+    const again: RecordedLog = {
+      ...log,
       async *subscribe(options) {
         let last: Batch | undefined
         for await (const batch of log.subscribe({ ...options, batchSize: 20 })) {
@@ -128,7 +87,8 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
     const collect: () => void = runInNewContext('gc')
     const log = mixedLog(60)
     const given: WeakRef<Batch>[] = []
-    const watched: Pick<RecordedLog, 'subscribe'> = {
+    const watched: RecordedLog = {
+      ...log,
       async *subscribe(options) {
         for await (const batch of log.subscribe({ ...options, batchSize: 20 })) {
           const one = { ...batch }
@@ -249,7 +209,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
 
   test('PostgreSQL is killed in the middle, and the projector catches up', async (context) => {
     skipFor(noCrash, context)
-    const log = mixedLog(150, recordedLog())
+    const log = mixedLog(150)
     const warnings: string[] = []
     const logger: Logger = { ...silent, warn: (_, message) => warnings.push(message) }
     const own = await startToCrash()
@@ -268,23 +228,5 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
     } finally {
       await own.stop()
     }
-  })
-
-  test('a projection whose version changed is built anew', async () => {
-    const log = mixedLog(20)
-    const { pool } = await postgres.createReadModels()
-    {
-      await using projector = await project(log, { pool })
-      await projector.reached(await log.head(), 20_000)
-    }
-    await pool.query(`UPDATE executions SET workflow = 'wrong'`)
-    const changed = projections.map((one) => (one.name === 'executions' ? { ...one, version: one.version + 1 } : one))
-    await using projector = await project(log, { pool, projections: changed })
-    await until('the new rows', async () => {
-      const { rows } = await pool.query(`SELECT count(*) AS wrong FROM executions WHERE workflow = 'wrong'`)
-      return rows[0].wrong === '0'
-    })
-    await projector.reached(await log.head(), 20_000)
-    expect(await hashReadModels(pool)).toEqual(await hashesOf(log))
   })
 })

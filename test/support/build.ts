@@ -18,7 +18,7 @@ import { executionStream } from '../../src/domain/execution/events.ts'
 import type { Clock } from '../../src/ports/clock.ts'
 import { type EventStore, START } from '../../src/ports/event-store.ts'
 import { type Handler, StageFailure } from '../../src/ports/handler.ts'
-import { resetReadModels } from '../../src/projections/read-models.ts'
+import { createProjectionKeeper } from '../../src/projections/keeper.ts'
 import { startProjector } from '../../src/projections/start.ts'
 import { createQueries } from '../../src/queries/create-queries.ts'
 import type { Queries } from '../../src/queries/queries.ts'
@@ -82,7 +82,7 @@ export async function build(
   const queries = options.queries?.(real) ?? real
   const app = createApp(ports, queries, silent, undefined, {
     checkLog: (options.checkLog ?? ((real) => real))(createCheckLog(store, url)),
-    reset: (names) => resetReadModels(pool, names),
+    keeper: createProjectionKeeper(pool),
   })
   const stop = new AbortController()
   const projector =

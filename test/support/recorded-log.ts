@@ -5,7 +5,7 @@ import type { DomainEvent, RecordedEvent } from '../../src/domain/message.ts'
 import { versionOf } from '../../src/domain/upcast.ts'
 import type { Batch, EventStore } from '../../src/ports/event-store.ts'
 
-export type RecordedLog = Pick<EventStore, 'subscribe' | 'head'> & {
+export type RecordedLog = Pick<EventStore, 'subscribe' | 'head' | 'readAll' | 'readStream'> & {
   readonly events: readonly RecordedEvent[]
   /** Appends to a stream. Options replace members of the last event recorded. */
   record(
@@ -57,6 +57,20 @@ export function recordedLog(options: { batchOf?: () => number } = {}): RecordedL
     }
   }
 
+  async function* readAll({ after = -1, prefixes = [''] }: Parameters<EventStore['readAll']>[0] = {}) {
+    for (let next = after + 1; next < events.length; next += 1_000) {
+      const kept = events
+        .slice(next, next + 1_000)
+        .filter(({ stream }) => prefixes.some((prefix) => stream.startsWith(prefix)))
+      if (kept.length > 0) yield kept
+    }
+  }
+
+  async function* readStream(stream: string) {
+    const own = events.filter((event) => event.stream === stream)
+    if (own.length > 0) yield own
+  }
+
   function changed(signal: AbortSignal, ready: () => boolean): Promise<void> {
     return new Promise((resolve) => {
       const check = (): void => {
@@ -70,7 +84,7 @@ export function recordedLog(options: { batchOf?: () => number } = {}): RecordedL
     })
   }
 
-  return { events, record, subscribe, head: async () => events.length - 1 }
+  return { events, record, subscribe, readAll, readStream, head: async () => events.length - 1 }
 }
 
 /** Awaits a condition; the deadline is for a test that fails, and says what was waited for. */

@@ -120,7 +120,10 @@ export const rooms: readonly Row[] = [
   ['src/config.ts', ['zod', 'node:net', 'node:path']],
   [
     'src/app.ts',
-    ['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/verification/', 'src/workers/worker.ts'],
+    [
+      ...['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/verification/', 'src/workers/worker.ts'],
+      'type:src/projections/',
+    ],
   ],
   ['src/singleton.ts', ['src/ports/']],
   ['src/roles/', ['src/', 'node:*', 'pg', 'package.json']],

@@ -16,7 +16,7 @@ const FAST_STOP_MS = 20_000
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
-  max_connections: '30',
+  max_connections: '50',
   shared_buffers: '128MB',
   work_mem: '16MB',
   maintenance_work_mem: '64MB',

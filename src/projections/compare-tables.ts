@@ -1,8 +1,8 @@
-// SQL that says where the rows of a table differ from those that the log gives.
+// SQL that says where the rows of a table differ from those that were made of the log another time.
 import type { ClientBase } from 'pg'
-import { type Drift, Findings, type Listed, MOST_LISTED } from './report.ts'
+import { type Drift, Findings, type Listed, MOST_LISTED } from './findings.ts'
 
-/** A table of the read models and its temporary copy, which has the same name in a schema that goes first. */
+/** A table of the read models; another of the same name stands in another schema. */
 export type Table = {
   readonly name: string
   readonly schema: string
@@ -13,11 +13,11 @@ export type Table = {
 /** Rows of positions after `after`, up to `to`. */
 export type Stretch = { readonly column: string; readonly after: number; readonly to: number }
 
-const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
-const liveOf = ({ schema, name }: Table): string => `${quoted(schema)}.${quoted(name)}`
-const copyOf = ({ name }: Pick<Table, 'name'>): string => `pg_temp.${quoted(name)}`
+/** As identifiers are written in SQL. */
+export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+const within = (schema: string, { name }: Table): string => `${quoted(schema)}.${quoted(name)}`
 
-/** @throws where there is no such table, or it has no primary key */
+/** @throws where there is no such table in the schemas that are searched, or it has no primary key */
 export async function describeTable(client: ClientBase, name: string): Promise<Table> {
   const { rows } = await client.query<{ schema: string; column: string; type: string; place: number | null }>(
     `SELECT n.nspname AS schema, a.attname AS column, format_type(a.atttypid, NULL) AS type,
@@ -42,13 +42,18 @@ export async function makeCopy(client: ClientBase, table: Table, rows: 'PRESERVE
   const key = table.key.map(quoted).join(', ')
   await client.query(`
     CREATE TEMPORARY TABLE ${quoted(table.name)}
-      (LIKE ${liveOf(table)} INCLUDING DEFAULTS INCLUDING STORAGE, PRIMARY KEY (${key})) ON COMMIT ${rows} ROWS`)
+      (LIKE ${within(table.schema, table)} INCLUDING DEFAULTS INCLUDING STORAGE, PRIMARY KEY (${key})) ON COMMIT ${rows} ROWS`)
 }
 
-/** Rows that are missing, that should not be there, and that differ, with the columns in which they do. */
-export async function compareTable(client: ClientBase, table: Table, stretch?: Stretch): Promise<Listed<Drift>> {
+/** Rows that are missing, that should not be there, and that differ from those of `schema`, with the columns in which they do. */
+export async function compareTable(
+  client: ClientBase,
+  table: Table,
+  schema: string,
+  stretch?: Stretch,
+): Promise<Listed<Drift>> {
   const { rows } = await client.query<{ key: string; is: string; columns: string[]; total: string }>(
-    sqlOf(table, stretch),
+    sqlOf(table, schema, stretch),
   )
   const found = new Findings<Drift>()
   const items = rows.map(({ key, is, columns }): Drift => {
@@ -59,9 +64,9 @@ export async function compareTable(client: ClientBase, table: Table, stretch?: S
   return found.listed()
 }
 
-function sqlOf(table: Table, stretch: Stretch | undefined): string {
+function sqlOf(table: Table, schema: string, stretch: Stretch | undefined): string {
   const { key, columns } = table
-  const within = stretch
+  const rows = stretch
     ? ` WHERE ${quoted(stretch.column)} > ${stretch.after} AND ${quoted(stretch.column)} <= ${stretch.to}`
     : ''
   const of = (side: string) => (name: string) => `${side}.${quoted(name)}`
@@ -76,7 +81,8 @@ function sqlOf(table: Table, stretch: Stretch | undefined): string {
     SELECT concat_ws('/', ${key.map((name) => `coalesce(${of('l')(name)}, ${of('c')(name)})`).join(', ')}) AS key,
       CASE WHEN ${of('l')(first)} IS NULL THEN 'is missing' WHEN ${of('c')(first)} IS NULL THEN 'is not in the log' ELSE 'differs' END AS is,
       array_remove(ARRAY[${differing.join(', ')}], NULL) AS columns, count(*) OVER () AS total
-    FROM (SELECT * FROM ${liveOf(table)}${within}) l FULL JOIN (SELECT * FROM ${copyOf(table)}${within}) c ON ${same}
+    FROM (SELECT * FROM ${within(table.schema, table)}${rows}) l
+      FULL JOIN (SELECT * FROM ${within(schema, table)}${rows}) c ON ${same}
     WHERE (${cells('l').join(', ')}) IS DISTINCT FROM (${cells('c').join(', ')})
     ORDER BY 1 LIMIT ${MOST_LISTED}`
 }
