@@ -13,6 +13,7 @@ const { values } = parseArgs({
     pools: { type: 'boolean', default: false },
     timers: { type: 'boolean', default: false },
     verify: { type: 'boolean', default: false },
+    rebuild: { type: 'boolean', default: false },
     distributed: { type: 'boolean', default: false },
     only: { type: 'string' },
   },
@@ -43,6 +44,7 @@ const files = {
   pools: ['pools'],
   timers: ['timers'],
   verify: ['verify', 'verify-live'],
+  rebuild: ['rebuild'],
   distributed: ['distributed'],
 } as const
 const alone = (Object.keys(files) as (keyof typeof files)[])

@@ -19,7 +19,7 @@ import {
 import { BadAddress, Refused, ServerBusy, ServerUnreachable } from './cli/server.ts'
 import { verify } from './cli/verify.ts'
 import { ConfigError, flagOf, readConfig, settingNames, variableOf } from './config.ts'
-import { migrateReadModels } from './migrate.ts'
+import { migrateReadModels, SchemaDiffers } from './migrate.ts'
 import { StoreUnavailable } from './ports/event-store.ts'
 import { LeasesUnavailable } from './ports/leases.ts'
 import { CannotListen } from './roles/starting.ts'
@@ -47,6 +47,7 @@ const exitCodes: readonly (readonly [error: abstract new (...args: never[]) => E
   [ServerBusy, EXIT.temporary],
   [HandlersUnusable, EXIT.config],
   [MigrationsDiffer, EXIT.config],
+  [SchemaDiffers, EXIT.refused],
   [DataDirectoryInUse, EXIT.temporary],
   [DataDirectoryUnusable, EXIT.cannotCreate],
   [CannotListen, EXIT.temporary],
@@ -107,8 +108,12 @@ withSettings(program.command('start').description('run Millrace until SIGTERM'))
 withSettings(program.command('migrate').description('bring the tables of the read models up to date'))
   .option('--status', 'only say which migrations have run and which have not')
   .option('--down', 'take the newest migration back')
-  .action(async ({ status, down, ...flags }) => {
-    await migrateReadModels(readConfig(flags), status ? 'status' : down ? 'down' : 'up')
+  .option('--dry-run', 'print the SQL of the migrations that have not run, and run none')
+  .option('--validate', 'hold the tables against what the migrations make and the program expects')
+  .action(async ({ status, down, dryRun, validate, ...flags }) => {
+    const how = [status && 'status', down && 'down', dryRun && 'dry-run', validate && 'validate'].filter(Boolean)
+    if (how.length > 1) throw new ConfigError([`--${how.join(' and --')} cannot be asked for at once`])
+    await migrateReadModels(readConfig(flags), how[0] ?? 'up')
   })
 program
   .command('demo')

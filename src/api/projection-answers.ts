@@ -26,7 +26,7 @@ const rebuildSchema = z.object({
   position,
   events: z.int().meta({ description: 'Events it has applied.' }),
   eventsPerSecond: z.number().meta({ description: 'Of the log, also those that are not for this projection.' }),
-  etaSeconds: z.number().optional().meta({ description: 'Until it has caught up, where that can be told.' }),
+  etaSeconds: z.number().optional().meta({ description: 'Until it can be swapped in, where that can be told.' }),
   hold: z.boolean().meta({ description: 'It waits to be swapped in by hand.' }),
   reason: z.string(),
   requestedBy: z.string(),

@@ -133,13 +133,18 @@ export async function recordFailure(pool: Pool, name: string, event: RecordedEve
   )
 }
 
-/** Applies events to the tables that the connection sees under their names, and leaves the checkpoint alone. @throws Poisoned */
+/** Applies events to the tables that the connection sees under their names, and leaves the checkpoint alone; answers how many rows that added. @throws Poisoned */
 export async function applyEvents(
   client: ClientBase,
   projection: Projection,
   events: readonly RecordedEvent[],
-): Promise<void> {
-  for (const write of fold(projection, events)) await perform(client, write)
+): Promise<number> {
+  let added = 0
+  for (const write of fold(projection, events)) {
+    await perform(client, write)
+    if (write.kind === 'copy') added += write.count
+  }
+  return added
 }
 
 function fold(projection: Projection, events: readonly RecordedEvent[]): readonly Write[] {

@@ -5,6 +5,9 @@ import type { Json } from '../domain/message.ts'
 import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { CompiledWorkflow } from '../domain/workflow/definition.ts'
 
+/** Kept as it was sent, which `jsonb` would not do. */
+const document = () => p.json().columnType('json')
+
 export const Workflow = defineEntity({
   name: 'Workflow',
   tableName: 'workflows',
@@ -15,7 +18,7 @@ export const Workflow = defineEntity({
     status: p.text(),
     createdAt: p.datetime(),
     updatedAt: p.datetime(),
-    source: p.json().$type<Json>(),
+    source: document().$type<Json>(),
   },
 })
 
@@ -28,8 +31,8 @@ export const WorkflowVersion = defineEntity({
     version: p.integer().primary(),
     createdAt: p.datetime(),
     fingerprint: p.text(),
-    source: p.json().$type<Json>(),
-    definition: p.json().$type<CompiledWorkflow>().lazy(),
+    source: document().$type<Json>(),
+    definition: document().$type<CompiledWorkflow>().lazy(),
   },
 })
 
@@ -42,20 +45,19 @@ export const Execution = defineEntity({
     workflow: p.text(),
     version: p.integer(),
     status: p.text(),
-    input: p.json().$type<Json>().lazy(),
+    input: document().$type<Json>().lazy(),
     labels: p.json().$type<{ [name: string]: string }>(),
     priority: p.integer(),
-    error: p.json().$type<ExecutionEventOf<'ExecutionFailed'>['data']['error']>().nullable(),
+    error: document().$type<ExecutionEventOf<'ExecutionFailed'>['data']['error']>().nullable(),
     startedAt: p.datetime(),
     finishedAt: p.datetime().nullable(),
     revision: p.bigint('number'),
     position: p.bigint('number'),
-    restoredFrom: p
-      .json()
+    restoredFrom: document()
       .$type<NonNullable<ExecutionEventOf<'ExecutionStarted'>['data']['restoredFrom']>>()
       .nullable(),
-    parent: p.json().$type<ParentStage>().nullable(),
-    waiting: p.json().$type<{ for: 'concurrency'; group: string; blockers: readonly Blocker[] }>().nullable(),
+    parent: document().$type<ParentStage>().nullable(),
+    waiting: document().$type<{ for: 'concurrency'; group: string; blockers: readonly Blocker[] }>().nullable(),
   },
 })
 
@@ -71,14 +73,14 @@ export const Worker = defineEntity({
     host: p.text(),
     pid: p.integer(),
     version: p.text(),
-    queues: p.json().$type<WorkerRegistration['queues']>(),
-    labels: p.json().$type<WorkerRegistration['labels']>(),
+    queues: document().$type<WorkerRegistration['queues']>(),
+    labels: document().$type<WorkerRegistration['labels']>(),
     concurrency: p.integer(),
-    handlers: p.json().$type<WorkerRegistration['handlers']>(),
+    handlers: document().$type<WorkerRegistration['handlers']>(),
   },
 })
 
-export const Checkpoint = defineEntity({
+const Checkpoint = defineEntity({
   name: 'Checkpoint',
   tableName: 'checkpoints',
   properties: {

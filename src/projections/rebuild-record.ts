@@ -8,7 +8,7 @@ import { dropTables, schemasOf } from './shadow-tables.ts'
 
 type Client = Pick<ClientBase, 'query'>
 
-export type RebuildStatus = 'running' | 'swapped' | 'failed' | 'cancelled'
+type RebuildStatus = 'running' | 'swapped' | 'failed' | 'cancelled'
 export type RebuildPhase = 'queued' | 'replaying' | 'indexing' | 'comparing' | 'held' | 'swapping' | 'done'
 
 /** How the rows that were built differ from the live ones as both were at one position, or why that is not known. */

@@ -1,11 +1,15 @@
 /** How long back the speed is taken from: long enough not to waver, short enough to follow. */
 const WINDOW_MS = 10_000
+/** What indexes, statistics and the comparison take for each row, as `bench/rebuild.ts` saw it; another machine is off by what it is slower or faster. */
+const FINISHING_MS_PER_ROW = 0.0025
 
 type Sample = { readonly ms: number; readonly position: number; readonly head: number }
 
 /** How fast a rebuild goes through the log, which grows meanwhile, and when it will have caught up. */
 export class RebuildSpeed {
   readonly #spacing: number
+  #rows = 0
+  #begunAt: number | undefined
   #samples: Sample[] = []
 
   /** @param spacing about how far the positions of two neighbours in the log lie apart */
@@ -13,7 +17,10 @@ export class RebuildSpeed {
     this.#spacing = spacing
   }
 
-  take(sample: Sample): void {
+  /** @param sample.rows how many were added since the sample before */
+  take({ rows, ...sample }: Sample & { readonly rows: number }): void {
+    this.#rows += rows
+    this.#begunAt ??= sample.position
     this.#samples.push(sample)
     while (this.#samples.length > 2 && this.#samples[1]!.ms <= sample.ms - WINDOW_MS) this.#samples.shift()
   }
@@ -24,12 +31,19 @@ export class RebuildSpeed {
     return seconds === 0 ? 0 : Math.round(read / this.#spacing / seconds)
   }
 
-  /** Until it has caught up; undefined as long as nobody can tell. */
+  /** Until it can be swapped in; undefined as long as nobody can tell. */
   get etaSeconds(): number | undefined {
     const { seconds, read, grown, left } = this.#over()
-    if (left <= 0) return 0
-    if (seconds === 0 || read <= grown) return undefined
-    return Math.round((left / ((read - grown) / seconds)) * 10) / 10
+    if (left > 0 && (seconds === 0 || read <= grown)) return undefined
+    const replaying = left <= 0 ? 0 : left / ((read - grown) / seconds)
+    return Math.round((replaying + this.#finishingSeconds()) * 10) / 10
+  }
+
+  /** The rows that come are taken to be as dense in the log as those that came. */
+  #finishingSeconds(): number {
+    const last = this.#samples.at(-1)
+    if (last === undefined || this.#begunAt === undefined || last.position <= this.#begunAt) return 0
+    return ((this.#rows / (last.position - this.#begunAt)) * last.head * FINISHING_MS_PER_ROW) / 1_000
   }
 
   #over(): { seconds: number; read: number; grown: number; left: number } {

@@ -76,6 +76,8 @@ class Lane {
   #position = START
   #head = START
   #headAskedMs = 0
+  /** Added since the last measurement. */
+  #rows = 0
   #toldMs = performance.now()
 
   constructor(options: RebuildOptions, projection: Projection, id: string) {
@@ -162,7 +164,7 @@ class Lane {
   ): Promise<number> {
     if (at >= position) return at
     const unseen = (events[0]?.position ?? position) > at ? events : events.filter((event) => event.position > at)
-    await applyEvents(client, this.#projection, unseen)
+    this.#rows += await applyEvents(client, this.#projection, unseen)
     await moveRebuild(client, this.#projection.name, {
       position,
       events: unseen.length,
@@ -179,7 +181,8 @@ class Lane {
       this.#head = await this.#options.store.head()
       this.#headAskedMs = now
     }
-    this.#speed.take({ ms: now, position: this.#position, head: Math.max(this.#head, position) })
+    this.#speed.take({ ms: now, position: this.#position, head: Math.max(this.#head, position), rows: this.#rows })
+    this.#rows = 0
   }
 
   #tell(): void {
@@ -249,14 +252,15 @@ class Lane {
   async #swapIn(): Promise<void> {
     await this.#enter('swapping')
     const { name, version, tables } = this.#projection
-    const head = await this.#options.store.head()
     await this.#retrying(() =>
       this.#inNext(async (client, at) => {
         const { rows } = await client.query('SELECT version, position FROM checkpoints WHERE name = $1 FOR UPDATE', [
           name,
         ])
         const live = { version: rows[0]?.version ?? version, position: Number(rows[0]?.position ?? START) }
-        const position = await this.#readTo(client, at, Math.min(live.position, Math.max(head, at)))
+        // A checkpoint past the head is none that a projector has set.
+        const head = await this.#options.store.head()
+        const position = await this.#readTo(client, at, Math.min(live.position, head))
         await swapIn(client, this.#schemas, tables)
         await keep(client, name, live.version, live.position)
         await client.query(

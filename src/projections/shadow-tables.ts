@@ -5,8 +5,11 @@ import { quoted } from './compare-tables.ts'
 
 export type Schemas = { readonly live: string; readonly next: string; readonly previous: string }
 
-/** How long readers may keep the tables from being exchanged before it is tried again: who comes after waits as long. */
-const EXCHANGE_WITHIN = '1s'
+/**
+ * How long readers may keep the tables from being exchanged before it is tried again: who comes after waits as long. Longer than the
+ * second after which PostgreSQL has autovacuum give way.
+ */
+const EXCHANGE_WITHIN = '3s'
 
 export async function schemasOf(client: Pick<ClientBase, 'query'>): Promise<Schemas> {
   const { rows } = await client.query(

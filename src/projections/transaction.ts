@@ -8,7 +8,7 @@ export const LOOKING_UP =
   'SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_seqscan = off'
 
 // The log holds everything, so a commit need not wait for the disk: rows and checkpoint are lost together or not at all.
-export const BEGIN = `BEGIN; SET LOCAL synchronous_commit = off; ${LOOKING_UP}`
+const BEGIN = `BEGIN; SET LOCAL synchronous_commit = off; ${LOOKING_UP}`
 
 /** Runs `work` in a transaction of a connection of its own; nothing of it is left where it throws. */
 export async function inTransaction<T>(

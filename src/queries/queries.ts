@@ -196,7 +196,7 @@ export type RebuildView = {
   readonly events: number
   /** Of the log, also those that are not for this projection. */
   readonly eventsPerSecond: number
-  /** Until it has caught up, where that can be told. */
+  /** Until it can be swapped in, where that can be told. */
   readonly etaSeconds?: number
   readonly hold: boolean
   readonly reason: string

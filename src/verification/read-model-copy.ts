@@ -168,7 +168,7 @@ class Copy implements ReadModelCopy {
     copied.position = to
   }
 
-  #add({ projection, skipped, position: from }: Copied, events: readonly RecordedEvent[], to: number): Promise<void> {
+  #add({ projection, skipped, position: from }: Copied, events: readonly RecordedEvent[], to: number): Promise<number> {
     const unseen = leavingOut(events, skipped).filter(
       ({ position, stream }) =>
         position > from && position <= to && PREFIXES.some((prefix) => stream.startsWith(prefix)),
@@ -205,7 +205,7 @@ class Copy implements ReadModelCopy {
     await this.#inTransaction(ONE_MOMENT, async () => {
       await this.#readCheckpoints()
       const to = this.#positionOf(name)
-      await this.#read(copied.position, to, (events) => this.#add(copied, events, to))
+      await this.#read(copied.position, to, async (events) => void (await this.#add(copied, events, to)))
       if (rowForEach !== undefined) await this.#compareStretch(copied, rowForEach, Number.MAX_SAFE_INTEGER)
       else for (const table of tables) drift.addListed(await compareTable(this.#client, table, COPIES))
     })

@@ -28,7 +28,7 @@ export type Line =
   | { readonly kind: 'failed'; readonly detail: string }
 
 /** Where the read models are kept, by whoever does not ask questions of them but makes them anew. */
-export type ReadModelKeeper = {
+type ReadModelKeeper = {
   /** Has the read models of the projections named built again, beside those that serve; ends when that is done, or cannot be. */
   rebuild(names: readonly string[], signal: AbortSignal): Promise<void>
 }

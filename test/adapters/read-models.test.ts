@@ -202,6 +202,23 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
     expect(await schemaOf(url)).toEqual(after)
   })
 
+  test('a migration drops what stands beside the live tables, which may lack what those have now', async () => {
+    const url = await postgres.createDatabase()
+    const path = await migrations()
+    await migrate(url, { folder: path })
+    await query(
+      url,
+      'CREATE TABLE public_next.executions (id integer); CREATE TABLE public_previous.executions (id integer)',
+    )
+    await query(url, `INSERT INTO projection_previous VALUES ('executions', 1, 5, now())`)
+    expect(await migrate(url, { folder: path })).toEqual([])
+    expect(await query(url, 'SELECT FROM projection_previous')).toHaveLength(1)
+    await addMigration(path, '9002-two', 'alter table executions add colour text')
+    await migrate(url, { folder: path })
+    expect(await query(url, `SELECT FROM pg_tables WHERE schemaname IN ('public_next', 'public_previous')`)).toEqual([])
+    expect(await query(url, 'SELECT FROM projection_previous')).toEqual([])
+  })
+
   test('an edited, missing, reordered or newer migration is refused, and nothing changes', async () => {
     const url = await postgres.createDatabase()
     const path = await migrations('9002-two', '9004-four')

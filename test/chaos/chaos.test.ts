@@ -21,5 +21,6 @@ it('no fault breaks what was promised', { timeout: 240_000 }, async (t) => {
   expect(struck).toEqual(Object.fromEntries(kinds.map((kind) => [kind, 1])))
   expect(figures.completed).toBeGreaterThanOrEqual(LEAST_COMPLETED)
   if (kinds.includes('fill-disk')) expect(figures.refusals).toBeGreaterThan(0)
+  expect(figures.rebuilds).toBeGreaterThan(0)
   expect(figures.attemptsLost).toBeGreaterThan(0)
 })

@@ -136,7 +136,11 @@ describe('millrace verify on what is no Millrace, or none any more', () => {
   })
 
   it('75 where it has something else to do, or could not do all of it', async () => {
-    const problem = { status: 409, detail: 'a verification is running already; ask again when it is done' }
+    const problem = {
+      status: 409,
+      code: 'VERIFICATION_RUNNING',
+      detail: 'a verification is running already; ask again when it is done',
+    }
     const busy = await serve((_, response) => response.writeHead(409).end(JSON.stringify(problem)))
     expect(await endOf(verify('--url', busy))).toEqual({
       ...{ code: 75, lines: [], errors: [`millrace: ${busy} answered 409: ${problem.detail}`] },

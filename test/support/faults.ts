@@ -15,6 +15,8 @@ type Fault = (scene: Scene) => Promise<boolean>
 type Strike = (scene: Scene, program: Program, url: string) => Promise<boolean>
 
 const MOST_DELAY_MS = 1_500
+/** As long as it takes to build what there is again: a fault strikes in the middle, or just before or after. */
+const MOST_REBUILDING_MS = 800
 const RECOVERED_WITHIN_MS = 30_000
 
 /** While clients work, at a moment that the dice say. */
@@ -22,7 +24,12 @@ const underLoad =
   (strike: Strike): Fault =>
   async (scene) => {
     const { program, url } = await scene.running()
-    const striking = delay(scene.chance.below(MOST_DELAY_MS)).then(() => strike(scene, program, url))
+    const striking = (async () => {
+      await delay(scene.chance.below(MOST_DELAY_MS))
+      await scene.askForRebuilds(url)
+      await delay(scene.chance.below(MOST_REBUILDING_MS))
+      return strike(scene, program, url)
+    })()
     const [struck] = await Promise.all([striking, scene.load.round(url)])
     return struck
   }

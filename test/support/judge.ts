@@ -21,6 +21,7 @@ export type Figures = {
   readonly runs: Readonly<Record<'ok' | 'unknown' | 'refused' | 'failed', number>>
   /** How often a start was answered that nothing was written, also where it was accepted later. */
   readonly refusals: number
+  readonly rebuilds: number
   readonly faults: Struck
   readonly events: number
   readonly completed: number
@@ -71,7 +72,7 @@ export async function judge(scene: Scene, stuck: readonly string[], struck: Stru
   }
 }
 
-function figuresOf({ load }: Scene, faults: Struck, events: readonly RecordedEvent[]) {
+function figuresOf({ load, rebuilds }: Scene, faults: Struck, events: readonly RecordedEvent[]) {
   const answered = (wanted: Answer): number => load.runs.filter(({ started }) => started === wanted).length
   const attempts = events.map(({ data }) => ('attempt' in data ? Number(data.attempt) : 0))
   return {
@@ -82,6 +83,7 @@ function figuresOf({ load }: Scene, faults: Struck, events: readonly RecordedEve
       failed: answered('failed'),
     },
     refusals: load.refusals,
+    rebuilds,
     faults,
     events: events.length,
     completed: count(events, 'ExecutionCompleted'),

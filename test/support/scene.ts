@@ -41,6 +41,8 @@ export class Scene {
   readonly log: string
   /** Why that is no small disk of its own, which could be filled; undefined where it is one. */
   readonly undivided: string | undefined
+  /** How many rebuilds were answered that they are asked for. */
+  rebuilds = 0
   #program: Program | undefined
 
   private constructor(home: Home, chance: Chance, log: string, undivided: string | undefined) {
@@ -64,6 +66,15 @@ export class Scene {
     await scene.load.register(url)
     await scene.end('SIGKILL')
     return scene
+  }
+
+  /** Has the largest read models built again; one that is being built already goes on. */
+  async askForRebuilds(url: string): Promise<void> {
+    for (const name of ['executions', 'events']) {
+      const asked = `${url}/v1/admin/projections/${name}/rebuild`
+      const answer = await fetch(asked, { method: 'POST' }).catch(() => undefined)
+      if (answer?.status === 202) this.rebuilds++
+    }
   }
 
   /** A new program, which may not be ready yet. */
@@ -124,9 +135,12 @@ async function itemsAt<T>(url: string): Promise<readonly T[] | undefined> {
 }
 
 async function lateReadModels(url: string): Promise<readonly string[]> {
-  const projections = await itemsAt<{ name: string; lagEvents: number }>(`${url}/v1/admin/projections`)
+  type Shown = { name: string; lagEvents: number; rebuild?: { status: string; phase: string; error?: string } }
+  const projections = await itemsAt<Shown>(`${url}/v1/admin/projections`)
   if (projections === undefined) return [OUT_OF_REACH]
-  return projections.filter(({ lagEvents }) => lagEvents > 0).map(({ name }) => `projection ${name}`)
+  const late = projections.filter(({ lagEvents }) => lagEvents > 0).map(({ name }) => `projection ${name}`)
+  const building = projections.filter(({ rebuild }) => rebuild !== undefined && rebuild.status !== 'swapped')
+  return [...late, ...building.map(({ name, rebuild }) => `rebuild of ${name}: ${JSON.stringify(rebuild)}`)]
 }
 
 /** Runs that have not ended, as the read models have it. */

@@ -8,10 +8,19 @@ import { MikroORM } from '@mikro-orm/postgresql'
 import { Client } from 'pg'
 import type { Logger } from '../../ports/logger.ts'
 
-const FOLDER = join(import.meta.dirname, '../../../migrations')
+export const FOLDER = join(import.meta.dirname, '../../../migrations')
 /** Any number will do that no other program uses as its advisory lock in this database. */
 const LOCK = 7_304_613_001
 const CLOSE_MS = 2_000
+
+// What stands beside the live tables may lack what they have now, and is made again from the log.
+const DROP_SHADOWS = `do $$ declare one record; begin
+  for one in select schemaname, tablename from pg_tables
+    where schemaname in (current_schema() || '_next', current_schema() || '_previous') loop
+    execute format('drop table %I.%I cascade', one.schemaname, one.tablename);
+  end loop;
+  if to_regclass('projection_previous') is not null then delete from projection_previous; end if;
+end $$`
 
 type Applied = { readonly name: string; readonly checksum: string; readonly appliedAt: string }
 type Known = { readonly name: string; readonly checksum: string }
@@ -134,6 +143,7 @@ async function run(url: string, folder: string, direction: 'up' | 'down', names:
         migrations: names.map(({ name }) => name),
         transaction: em.getTransactionContext(),
       })
+      await execute(DROP_SHADOWS)
       for (const { name, checksum } of names)
         if (direction === 'down') await execute('DELETE FROM migration_checksums WHERE name = ?', [name])
         else await execute('INSERT INTO migration_checksums (name, checksum) VALUES (?, ?)', [name, checksum])

@@ -20,6 +20,8 @@ const SETTINGS = {
   shared_buffers: '128MB',
   work_mem: '16MB',
   maintenance_work_mem: '64MB',
+  // Autovacuum gives way after that to who exchanges tables.
+  deadlock_timeout: '200ms',
   wal_level: 'minimal',
   max_wal_senders: '0',
   wal_buffers: '16MB',
