@@ -1,7 +1,7 @@
 // How the read models are, and what can be done about them, as HTTP has it: positions are text, as everywhere.
 import { z } from 'zod'
 import type { EventInLog } from '../domain/projection/events.ts'
-import type { ProjectionView, RebuildView } from '../queries/queries.ts'
+import type { ProjectionView, RebuildView } from '../queries/projection-view.ts'
 import { pageOf, position, revision, time } from './answers.ts'
 
 const difference = z

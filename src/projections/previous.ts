@@ -30,6 +30,15 @@ export const keep = (client: Client, name: string, version: number, position: nu
     [name, version, position],
   )
 
+/** Says what the live rows are now, other than by following the log. */
+export const setCheckpoint = (client: Client, name: string, version: number, position: number) =>
+  client.query(
+    `INSERT INTO checkpoints (name, version, position, status, updated_at) VALUES ($1, $2, $3, 'running', now())
+     ON CONFLICT (name) DO UPDATE SET version = excluded.version, position = excluded.position, status = 'running',
+       error = NULL, failed_position = NULL, failed_event = NULL, updated_at = now()`,
+    [name, version, position],
+  )
+
 /** Whether nothing is being built that would be in the way. */
 export async function isFree(client: Client, name: string): Promise<boolean> {
   const { rowCount } = await client.query(
@@ -49,11 +58,7 @@ export async function goBack(client: Client, { name, tables }: Projection, kept:
   await exchange(client, schemas, tables)
   const { rows } = await client.query('SELECT version, position FROM checkpoints WHERE name = $1', [name])
   await keep(client, name, rows[0].version, Number(rows[0].position))
-  await client.query(
-    `UPDATE checkpoints SET version = $2, position = $3, status = 'running', error = NULL, failed_position = NULL,
-       failed_event = NULL, updated_at = now() WHERE name = $1`,
-    [name, kept.version, kept.position],
-  )
+  await setCheckpoint(client, name, kept.version, kept.position)
   return kept.position
 }
 

@@ -6,7 +6,7 @@ import type { Logger } from '../ports/logger.ts'
 import { advance, CheckpointMoved, openCheckpoint, readCheckpoints, recordFailure, skip } from './checkpoint.ts'
 import { describePoison, type Poison, Poisoned, takeOrFind } from './poison.ts'
 import { isIdle, PREFIXES, type Projection } from './projection.ts'
-import { aborted, BACKOFF_MS, pause, retrying } from './retrying.ts'
+import { aborted, askAhead, BACKOFF_MS, pause, retrying } from './retrying.ts'
 import { hasDecisions, leavingOut, readSkips } from './skips.ts'
 
 export type ProjectorOptions = {
@@ -70,13 +70,13 @@ async function follow(options: ProjectorOptions, followers: readonly Follower[])
       const { value: batch, done } = await next
       if (done) break
       // While behind, the log is read while PostgreSQL writes.
-      if (!batch.caughtUp) next = ask(batches)
+      if (!batch.caughtUp) next = askAhead(batches)
       await take(options, followers, batch)
       if (hasDecisions(batch.events)) throw new Decided()
       if (followers.every(({ failed }) => failed)) await aborted(signal)
       if (!batch.caughtUp) continue
       await pause(REST_MS, signal)
-      next = ask(batches)
+      next = askAhead(batches)
     }
     if (!options.signal.aborted) await reset
   } finally {
@@ -104,13 +104,6 @@ async function untilReset(
       if (!row || row.position < position || (failed && row.status !== 'failed')) throw new CheckpointMoved(name)
     }
   }
-}
-
-function ask(batches: AsyncIterator<Batch>): Promise<IteratorResult<Batch>> {
-  const next = batches.next()
-  // It is awaited later; until then its failure must not count as unhandled.
-  next.catch(() => {})
-  return next
 }
 
 async function take(options: ProjectorOptions, followers: readonly Follower[], batch: Batch): Promise<void> {

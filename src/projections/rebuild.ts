@@ -2,12 +2,12 @@
 // it stands is in the database alone, so whoever comes after a crash goes on from there.
 import type { Pool, PoolClient } from 'pg'
 import type { RecordedEvent } from '../domain/message.ts'
-import { type Batch, type EventStore, START } from '../ports/event-store.ts'
+import { type EventStore, START } from '../ports/event-store.ts'
 import type { Logger } from '../ports/logger.ts'
 import { applyEvents, CheckpointMoved } from './checkpoint.ts'
 import { compareBeside } from './compare-beside.ts'
 import { type Poison, Poisoned, takeOrFind } from './poison.ts'
-import { keep } from './previous.ts'
+import { keep, setCheckpoint } from './previous.ts'
 import { type Projection, prefixesOf } from './projection.ts'
 import {
   beginRebuild,
@@ -20,7 +20,7 @@ import {
   RebuildEnded,
 } from './rebuild-record.ts'
 import { RebuildSpeed } from './rebuild-speed.ts'
-import { pause, retrying } from './retrying.ts'
+import { askAhead, pause, retrying } from './retrying.ts'
 import {
   areThere,
   createNext,
@@ -128,12 +128,12 @@ class Lane {
     })
     const batches = log[Symbol.asyncIterator]()
     try {
-      for (let next = ask(batches); ; ) {
+      for (let next = askAhead(batches); ; ) {
         const { value: batch, done } = await next
         signal.throwIfAborted()
         if (done) throw new Error('the log ended')
         // It is read while PostgreSQL writes.
-        if (!batch.caughtUp) next = ask(batches)
+        if (!batch.caughtUp) next = askAhead(batches)
         const poison = await this.#take(batch.events, batch.position)
         if (poison !== undefined || batch.caughtUp) return poison
       }
@@ -263,12 +263,7 @@ class Lane {
         const position = await this.#readTo(client, at, Math.min(live.position, head))
         await swapIn(client, this.#schemas, tables)
         await keep(client, name, live.version, live.position)
-        await client.query(
-          `INSERT INTO checkpoints (name, version, position, status, updated_at) VALUES ($1, $2, $3, 'running', now())
-           ON CONFLICT (name) DO UPDATE SET version = excluded.version, position = excluded.position, status = 'running',
-             error = NULL, failed_position = NULL, failed_event = NULL, updated_at = now()`,
-          [name, version, position],
-        )
+        await setCheckpoint(client, name, version, position)
         await endRebuild(client, name, position)
       }),
     )
@@ -299,11 +294,4 @@ class Lane {
       error instanceof Poisoned || error instanceof RebuildEnded || error instanceof CheckpointMoved
     return retrying(this.#options, `the rebuild of ${this.#projection.name}`, isFinal, work)
   }
-}
-
-function ask(batches: AsyncIterator<Batch>): Promise<IteratorResult<Batch>> {
-  const next = batches.next()
-  // It is awaited later; until then its failure must not count as unhandled.
-  next.catch(() => {})
-  return next
 }

@@ -32,3 +32,11 @@ export const aborted = (signal: AbortSignal): Promise<void> =>
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })
   })
+
+/** The next batch, which is awaited later. */
+export function askAhead<T>(batches: AsyncIterator<T>): Promise<IteratorResult<T>> {
+  const next = batches.next()
+  // Until then its failure must not count as unhandled.
+  next.catch(() => {})
+  return next
+}

@@ -4,7 +4,7 @@ import { START } from '../ports/event-store.ts'
 import { projections } from '../projections/all.ts'
 import { type Previous, readAllPrevious } from '../projections/previous.ts'
 import { type Rebuild, readRebuilds } from '../projections/rebuild-record.ts'
-import type { ProjectionView, RebuildView } from './queries.ts'
+import type { ProjectionView, RebuildView } from './projection-view.ts'
 
 type Row = {
   readonly name: string

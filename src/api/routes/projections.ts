@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { App } from '../../app.ts'
-import type { ProjectionView } from '../../queries/queries.ts'
+import type { ProjectionView } from '../../queries/projection-view.ts'
 import { awaitPosition } from '../freshness.ts'
 import { freshQuery, positionIn, projectionParams, reasonText } from '../parameters.ts'
 import { RequestProblem } from '../problems.ts'
