@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { RouteStats } from '../ports/work-queue.ts'
-import type { ProjectionView } from '../queries/queries.ts'
+import type { ProjectionView } from '../queries/projection-view.ts'
 
 /** Of its own where the caller has none, with what prom-client knows about the process. */
 export function defaultRegistry(): Registry {
