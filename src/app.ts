@@ -1,6 +1,7 @@
 // The composition root: every use case, reactor and worker on one screen. It knows the ports, never an adapter.
 import { createIssue, createStageReports } from './commands/advance-execution.ts'
 import { createAllocation } from './commands/allocation.ts'
+import { createAuditRecords } from './commands/audit-records.ts'
 import { createClassifyFailure } from './commands/classify-failure.ts'
 import { createControlExecution } from './commands/control-execution.ts'
 import { createDefinePool } from './commands/define-pool.ts'
@@ -20,6 +21,7 @@ import type { EventStore } from './ports/event-store.ts'
 import type { Handler } from './ports/handler.ts'
 import type { Leases } from './ports/leases.ts'
 import type { Logger } from './ports/logger.ts'
+import type { Signer } from './ports/signer.ts'
 import type { StageLogs } from './ports/stage-logs.ts'
 import type { StageReports } from './ports/stage-reports.ts'
 import type { WorkQueue } from './ports/work-queue.ts'
@@ -27,6 +29,7 @@ import type { ProjectionKeeper } from './projections/keeper.ts'
 import { createBacktest } from './queries/backtest.ts'
 import { createHistory } from './queries/history.ts'
 import type { Queries } from './queries/queries.ts'
+import { replayOf } from './queries/replay.ts'
 import { createWhatIf } from './queries/what-if.ts'
 import { createAllocator } from './reactors/allocator.ts'
 import { createDispatcher } from './reactors/dispatcher.ts'
@@ -48,6 +51,8 @@ export type Ports = {
   readonly clock: Clock
   /** Of answers; without one nothing is kept. */
   readonly cache?: Cache
+  /** Signs exports of the audit; without one they are not signed. */
+  readonly signer?: Signer
 }
 
 export type App = ReturnType<typeof createApp>
@@ -88,13 +93,17 @@ export function createApp(
   }
 
   const history = createHistory(store)
+  const audit = createAuditRecords(handle)
   const whatIf = createWhatIf(history, queries)
   let engine: Engine | undefined
   return {
     commands,
+    audit,
     queries,
     history,
     whatIf,
+    /** A run event by event, in words. */
+    replay: (...asked: [namespace: string, id: string, from: number, limit: number]) => replayOf(history, ...asked),
     backtest: createBacktest(history, whatIf),
     stageLogs: logs,
     /** What can be done about the read models; undefined in a process that has none. */
@@ -116,6 +125,7 @@ export function createApp(
     }),
     clock,
     cache: ports.cache ?? noCache,
+    signer: ports.signer,
 
     /** Starts what follows the log and causes the next thing; `ready` resolves once all have caught up. */
     startReactors() {

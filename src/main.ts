@@ -1,12 +1,14 @@
 // The `millrace` command: settings → adapters → app → roles.
 import { Command, CommanderError } from 'commander'
 import packageFile from '../package.json' with { type: 'json' }
+import { AuditKeyUnusable } from './adapters/audit-key.ts'
 import { DataDirectoryInUse, DataDirectoryUnusable } from './adapters/data-directory.ts'
 import { EventStoreUnreachable, EventStoreUrlInvalid } from './adapters/event-store/eventstoredb-url.ts'
 import { ThreadCrashed } from './adapters/event-store/log-thread.ts'
 import { KafkaUnreachable, KafkaUrlInvalid } from './adapters/kafka/await-kafka.ts'
 import { DatabaseUnreachable } from './adapters/read-models/await-postgres.ts'
 import { MigrationsDiffer } from './adapters/read-models/migrate.ts'
+import { exportAudit, printCheckpoint, printKey, verifyAudit } from './cli/audit.ts'
 import { demo } from './cli/demo.ts'
 import {
   actions,
@@ -46,6 +48,7 @@ const exitCodes: readonly (readonly [error: abstract new (...args: never[]) => E
   [ServerUnreachable, EXIT.unavailable],
   [ServerBusy, EXIT.temporary],
   [HandlersUnusable, EXIT.config],
+  [AuditKeyUnusable, EXIT.config],
   [MigrationsDiffer, EXIT.config],
   [SchemaDiffers, EXIT.refused],
   [DataDirectoryInUse, EXIT.temporary],
@@ -81,6 +84,8 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   handlers: 'modules with handlers of your own, separated by commas (none)',
   concurrency: 'how many attempts its worker runs at once (16)',
   allowOutbound: 'private hosts or CIDRs that http stages may reach, separated by commas (none)',
+  auditKey:
+    'file with the private key (Ed25519, PKCS #8 in PEM) that exports of the audit are signed with; made where there is none (<data>/audit-key.pem)',
   keepWorkHours: 'how long the working directory of a run is kept after its end, hours (24)',
   traces: 'collector of traces, OTLP over HTTP: http://127.0.0.1:4318/v1/traces (none)',
   logLevel: 'trace, debug, info, warn, error, fatal or silent (info)',
@@ -134,6 +139,33 @@ program
   )
   .action(async (options) => {
     process.exitCode = await verify(options)
+  })
+
+const audit = program
+  .command('audit')
+  .description('what is on record: export it, and verify an export without a server')
+const ofAudit = (usage: string, description: string): Command =>
+  audit.command(usage).description(description).option('--url <url>', 'where it listens', 'http://127.0.0.1:8080')
+ofAudit('export', 'the chain of a namespace, as lines of JSON with a signed checkpoint at the end')
+  .option('--namespace <name>', 'whose it is', 'default')
+  .option('--from <sequence>', 'first record (1)')
+  .option('--out <file>', 'a new file to write it to (standard output)')
+  .action(exportAudit)
+ofAudit('checkpoint', 'where the chain of a namespace ends, signed: to be kept elsewhere')
+  .option('--namespace <name>', 'whose it is', 'default')
+  .action(printCheckpoint)
+ofAudit('key', 'the public key of the signatures').action(printKey)
+audit
+  .command('verify <file>')
+  .description('check an export by itself: every record, their order, and that none is missing')
+  .option(
+    '--key <file>',
+    'public key of the signatures, as millrace audit key prints it: without it a cut end cannot be seen',
+  )
+  .option('--checkpoint <file...>', 'checkpoints that were kept: what is up to there has to be as it was')
+  .addHelpText('after', '\nEnds with 0 when every record is as it was, 1 when one is not, or a file cannot be used.')
+  .action(async (file, options) => {
+    process.exitCode = await verifyAudit(file, options)
   })
 
 const projections = program

@@ -203,6 +203,35 @@ export const historyQuery = z.strictObject({
   limit: limit.optional(),
 })
 
+export const replayQuery = z.strictObject({
+  cursor: position('cursor').meta({ description: '`nextCursor` of the page before.' }),
+  limit: limit.default(DEFAULT_LIMIT),
+})
+
+export const auditQuery = pageQuery.extend({
+  actor: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .meta({ description: 'As answers have it.', examples: ['user:ada'] }),
+  command: z
+    .string()
+    .regex(/^[A-Z][A-Za-z]{0,63}$/, 'command is a name such as CancelExecution')
+    .optional()
+    .meta({ description: 'Commands of this name that somebody sent.' }),
+  outcome: z.enum(['accepted', 'refused']).optional(),
+  from: instant.optional().meta({ description: 'At this time or later.' }),
+  to: instant.optional().meta({ description: 'Before this time.' }),
+})
+
+export const auditExportQuery = freshQuery.extend({
+  from: whole('from')
+    .refine((sequence) => sequence >= 1, 'sequences count from 1')
+    .default(1)
+    .meta({ description: 'First sequence; 1 where it is left out.' }),
+})
+
 export const logsQuery = z.strictObject({
   ...freshness,
   attempt: whole('attempt')
@@ -226,6 +255,11 @@ export const actorHeaders = z.looseObject({
     )
     .optional()
     .meta({ description: 'Who asks, as events, approvals and the audit have it; `local` where it is left out.' }),
+  'millrace-reason': z
+    .string()
+    .regex(/^[\x20-\x7e]{1,500}$/, 'expected at most 500 printable ASCII characters')
+    .optional()
+    .meta({ description: 'Why, for the audit.' }),
 })
 
 export const idempotencyHeaders = z.looseObject({

@@ -9,12 +9,12 @@ import type { Tracing } from '../ports/tracing.ts'
 import type { PageRequest } from '../queries/queries.ts'
 import { bodyTypes } from './bodies.ts'
 import { actorHeaders } from './parameters.ts'
-import { problemSchema, RequestProblem, statusOf } from './problems.ts'
+import { answerTo, problemSchema, RequestProblem, statusOf } from './problems.ts'
 
 export type Shape = {
   readonly summary: string
   readonly description?: string
-  readonly tag: 'Workflows' | 'Executions' | 'Schedules' | 'Pools' | 'Operations'
+  readonly tag: 'Workflows' | 'Executions' | 'Schedules' | 'Pools' | 'Audit' | 'Operations'
   readonly params?: z.ZodObject
   readonly query?: z.ZodObject
   readonly headers?: z.ZodObject
@@ -48,12 +48,14 @@ export type Call<S extends Shape> = {
 type AnswerOf<S extends Shape> = z.input<S['answers'][keyof S['answers'] & number]> | Readable
 
 /** What a route has to know of whom it belongs to. */
-export type Around = Pick<App, 'clock'>
+export type Around = Pick<App, 'clock'> & Partial<Pick<App, 'audit'>>
+
+/** Where a route stands; `command` names what changes something, for the audit. */
+export type Place = { readonly method: string; readonly url: string; readonly command?: string | undefined }
 
 export type Route = {
   readonly shape: Shape
-  /** @param trace W3C `traceparent` of what the request is part of */
-  handle(around: Around, request: FastifyRequest, reply: FastifyReply, trace: string | undefined): unknown
+  handle(request: FastifyRequest, reply: FastifyReply, caller: Caller): unknown
 }
 
 export function route<const S extends Shape>(
@@ -63,14 +65,17 @@ export function route<const S extends Shape>(
   const [status] = Object.keys(shape.answers).map(Number)
   return {
     shape,
-    handle(around, request, reply, trace) {
+    handle(request, reply, caller) {
       reply.code(status ?? 200)
       const { params, query, headers, body } = request as unknown as Call<S>
       const alternative = shape.alternative !== undefined && asksFor(request, shape.alternative)
-      return answer({ params, query, headers, body, caller: callerOf(around, request, trace), alternative, reply })
+      return answer({ params, query, headers, body, caller, alternative, reply })
     },
   }
 }
+
+/** Of a path in the audit. */
+const MAX_SUBJECT = 500
 
 const asksFor = ({ headers }: FastifyRequest, type: string): boolean =>
   (headers.accept ?? '').split(',').some((range) => range.split(';')[0]?.trim().toLowerCase() === type)
@@ -81,34 +86,66 @@ const traceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{
  * Until there is authentication everybody is the local user, or whom they say they are: whoever reaches the loopback address
  * is trusted. W3C: a trace context that is not valid is left out.
  */
-function callerOf({ clock }: Around, { params, headers }: FastifyRequest, trace: string | undefined): Caller {
-  const { 'millrace-actor': said = 'local' } = headers
+function callerOf(
+  { clock }: Around,
+  { params, headers, ip }: FastifyRequest,
+  command: string | undefined,
+  trace: string | undefined,
+): Caller {
+  const { 'millrace-actor': said = 'local', 'millrace-reason': reason } = headers
   const { namespace = '' } = (params ?? {}) as { namespace?: string }
   return {
     namespace,
     actor: `user:${said}`,
     nowMs: clock.now(),
     ...(trace === undefined ? {} : { traceparent: trace }),
+    ...(command === undefined ? {} : { command, source: ip }),
+    ...(typeof reason === 'string' && command !== undefined ? { reason } : {}),
   }
 }
 
 const traceOf = ({ traceparent: given }: FastifyRequest['headers']): string | undefined =>
   typeof given === 'string' && traceparent.test(given) ? given : undefined
 
+/**
+ * A command that is refused is on record before it is answered. What the log cannot take is answered all the same: it was refused,
+ * and nothing was done.
+ */
+async function recorded<T>(
+  { audit }: Around,
+  { url }: FastifyRequest,
+  caller: Caller,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const { problem, cause } = answerTo(error)
+    const { status, code, detail } = problem
+    if (cause === 'request' && status < 500 && audit !== undefined)
+      await audit.refused(caller, { subject: url.slice(0, MAX_SUBJECT), status, code, detail }).catch(() => {})
+    throw error
+  }
+}
+
 /** The route as fastify takes it. */
 export function optionsOf(
   around: Around,
-  method: string,
-  url: string,
+  { method, url, command }: Place,
   { shape, handle }: Route,
   tracing?: Tracing,
 ): RouteOptions {
+  const handled = (request: FastifyRequest, reply: FastifyReply, trace: string | undefined): unknown => {
+    const caller = callerOf(around, request, command, trace)
+    if (command === undefined) return handle(request, reply, caller)
+    return recorded(around, request, caller, async () => handle(request, reply, caller))
+  }
   const traced = (request: FastifyRequest, reply: FastifyReply): unknown => {
     const parent = traceOf(request.headers)
     // Whoever watches the process is no part of anybody's trace.
-    if (tracing === undefined || shape.unlimited) return handle(around, request, reply, parent)
+    if (tracing === undefined || shape.unlimited) return handled(request, reply, parent)
     return tracing.span({ name: `${method} ${url}`, kind: 'server', parent }, async (own) =>
-      handle(around, request, reply, own),
+      handled(request, reply, own),
     )
   }
   return {

@@ -125,8 +125,8 @@ function build(
   protect(server, limits)
   routes.prepare?.(server)
   server.register((inner, _options, done) => {
-    for (const [method, path, route] of routes.table(inner))
-      inner.route(optionsOf(around, method, path, route, options.tracing))
+    for (const [method, path, route, command] of routes.table(inner))
+      inner.route(optionsOf(around, { method, url: path, command }, route, options.tracing))
     inner.setNotFoundHandler({ preHandler: inner.rateLimit() }, unknownRoute)
     done()
   })

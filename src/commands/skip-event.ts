@@ -1,6 +1,7 @@
 import { projectionDecider } from '../domain/projection/decide.ts'
 import { type EventInLog, projectionStream } from '../domain/projection/events.ts'
-import type { Caller } from './caller.ts'
+import { SYSTEM } from './audit-records.ts'
+import { type Caller, contextOf } from './caller.ts'
 import type { Handle } from './handle.ts'
 import { newId } from './new-id.ts'
 
@@ -11,19 +12,10 @@ export type SkipEvent = (caller: Caller, projection: string, skip: Skip) => Prom
 
 export const createSkipEvent =
   (handle: Handle): SkipEvent =>
-  async ({ actor, nowMs, traceparent }, projection, skip) => {
-    const { position } = await handle(
-      projectionDecider,
-      projectionStream(projection),
-      { type: 'SkipEvent', ...skip },
-      {
-        // Read models are of every namespace, and so in none.
-        namespace: 'system',
-        correlationId: newId(),
-        actor,
-        at: new Date(nowMs).toISOString(),
-        ...(traceparent === undefined ? {} : { traceparent }),
-      },
-    )
+  async (caller, projection, skip) => {
+    // Read models are of every namespace, and so in none.
+    const context = contextOf({ ...caller, namespace: SYSTEM }, newId())
+    const command = { type: 'SkipEvent', ...skip } as const
+    const { position } = await handle(projectionDecider, projectionStream(projection), command, context)
     return { position }
   }

@@ -14,6 +14,10 @@ export type Metadata = {
   readonly actor: string
   /** W3C `traceparent` of the request that led here. */
   readonly traceparent?: string
+  /** Of a command that somebody sent: its name, the address it came from, and why, where that was said. */
+  readonly command?: string
+  readonly source?: string
+  readonly reason?: string
 }
 
 /** An event on its way into the log. `at` is ISO 8601 in UTC; `version` is the schema version of `data`. */

@@ -1,3 +1,4 @@
+import { auditEventVersions } from './audit/events.ts'
 import { executionEventVersions, executionUpcasters, type Upcaster } from './execution/upcast.ts'
 import { type DomainEvent, parseStream, type RecordedEvent } from './message.ts'
 import { poolEventVersions } from './pool/events.ts'
@@ -13,8 +14,9 @@ const versions: { readonly [type: string]: number } = {
   ...scheduleEventVersions,
   ...workerEventVersions,
   ...projectionEventVersions,
+  ...auditEventVersions,
 }
-const CATEGORIES = new Set(['execution', 'workflow', 'pool', 'group', 'schedule', 'worker', 'projection'])
+const CATEGORIES = new Set(['execution', 'workflow', 'pool', 'group', 'schedule', 'worker', 'projection', 'audit'])
 const upcasters: { readonly [type: string]: readonly Upcaster[] } = { ...executionUpcasters, ...workflowUpcasters }
 
 /** The schema version that events of a type are written in. */

@@ -140,16 +140,21 @@ export async function applyEvents(
   events: readonly RecordedEvent[],
 ): Promise<number> {
   let added = 0
-  for (const write of fold(projection, events)) {
+  for (const write of await fold(client, projection, events)) {
     await perform(client, write)
     if (write.kind === 'copy') added += write.count
   }
   return added
 }
 
-function fold(projection: Projection, events: readonly RecordedEvent[]): readonly Write[] {
+async function fold(
+  client: ClientBase,
+  projection: Projection,
+  events: readonly RecordedEvent[],
+): Promise<readonly Write[]> {
+  const before = await projection.before?.(client, events)
   try {
-    return projection.apply(eventsFor(projection, events))
+    return projection.apply(eventsFor(projection, events), before)
   } catch (error) {
     throw new Poisoned(error)
   }

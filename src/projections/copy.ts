@@ -48,6 +48,12 @@ export class Rows {
     this.#int32(value)
   }
 
+  bool(value: boolean): void {
+    this.#reserve(5)
+    this.#int32(1)
+    this.#bytes[this.#end++] = value ? 1 : 0
+  }
+
   /** Safe integers only. */
   bigint(value: number): void {
     this.#reserve(12)

@@ -1,3 +1,5 @@
+import type { ClientBase } from 'pg'
+import { AUDIT_STREAMS } from '../domain/audit/events.ts'
 import type { RecordedEvent } from '../domain/message.ts'
 import { PROJECTION_STREAMS } from '../domain/projection/events.ts'
 import { upcast } from '../domain/upcast.ts'
@@ -29,20 +31,23 @@ export type Projection = {
   /** Raised whenever `apply` would make other rows of the same events; the rows are then built again. */
   readonly version: number
   readonly tables: readonly string[]
-  /** The column with the position of the event that a row stands for, where every event adds one row and no row ever changes. */
-  readonly rowForEach?: string
+  /** A table to which every event adds one row that never changes, and its column with the position of that event. */
+  readonly rowForEach?: { readonly table: string; readonly column: string }
   /** Beginning of the names of the streams it reads; every event in them must be one that it handles. */
   readonly streams: string
   /** The newest schema version it understands of each type of event, or that it keeps every event as it is. */
   readonly handles: Readonly<Record<string, number>> | 'everything'
+  /** What `apply` goes on from, of the projection's own tables; read in the transaction that writes. */
+  before?(client: Pick<ClientBase, 'query'>, events: readonly RecordedEvent[]): Promise<unknown>
   /** Folds a batch first, so that one row is written once; pure, and in the order of the log. */
-  apply(events: readonly RecordedEvent[]): readonly Write[]
+  apply(events: readonly RecordedEvent[], before?: unknown): readonly Write[]
 }
 
 /** Beginnings of the names of streams that read models are made of; of the others they show nothing. */
 export const PREFIXES: readonly string[] = [
   ...['execution-', 'workflow-', 'pool-', 'group-', 'schedule-', 'worker-'],
   PROJECTION_STREAMS,
+  AUDIT_STREAMS,
 ]
 
 /** Those of the streams that a projection reads. */

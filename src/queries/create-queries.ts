@@ -3,6 +3,7 @@ import { MikroORM } from '@mikro-orm/postgresql'
 import type { Pool } from 'pg'
 import { entities } from '../projections/entities.ts'
 import { findAdvice } from './advice/find-advice.ts'
+import { createAuditQueries } from './audit.ts'
 import { findExecution } from './execution.ts'
 import { listExecutions } from './executions.ts'
 import { countFailures } from './failures.ts'
@@ -63,6 +64,7 @@ export function createQueries(options: {
     upcomingTimes: (namespace, name, count) => upcomingTimes(pool, namespace, name, count),
     failures: (namespace, question) => countFailures(pool, namespace, question),
     workers: (namespace, filter, page) => listWorkers(orm.em.fork(), pool, namespace, filter, page),
+    audit: createAuditQueries(pool),
     projections: async () => listProjections(pool, await head(), spacing),
     head,
     position: (names) => positionOf(pool, names),

@@ -3,6 +3,7 @@ import type { Json } from '../domain/message.ts'
 import type { ResourceName } from '../domain/pool/amounts.ts'
 import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { Advice } from './advice/advice.ts'
+import type { AuditQueries } from './audit.ts'
 import type { ProjectionView } from './projection-view.ts'
 
 export type ExecutionStatus = 'running' | 'paused' | 'cancelling' | 'completed' | 'failed' | 'cancelled'
@@ -267,6 +268,8 @@ export interface Queries {
   /** The newest first. */
   workers(namespace: string, filter: { status?: WorkerStatus }, page: PageRequest): Promise<Page<WorkerView>>
   projections(): Promise<readonly ProjectionView[]>
+  /** What is on record. */
+  readonly audit: AuditQueries
   /** Position of the last event of the log, -1 of an empty one. */
   head(): Promise<number>
   /** How far all of the named projections are at least: what is asked after that knows of everything up to there. */

@@ -1,4 +1,6 @@
 // The roles of a process that has the log: all of them on one screen.
+import { join } from 'node:path'
+import { openSigner } from '../adapters/audit-key.ts'
 import { type Connected, connect, connectReportTaking } from '../adapters/connect.ts'
 import { measureLeases, measureQueue, measureReports, measureStore } from '../adapters/measured.ts'
 import { defaultRegistry } from '../api/metrics.ts'
@@ -42,7 +44,14 @@ export async function startRoles(
           checkLog: createThreadedCheck(config, databaseUrl),
           keeper: createProjectionKeeper(tables.pool),
         }
-  const app = createApp(ports, tables?.queries ?? noQueries, logger, settings, keeping)
+  const signer = roles.has('api') ? await openSigner(config.auditKey ?? join(config.data, 'audit-key.pem')) : undefined
+  const app = createApp(
+    { ...ports, ...(signer && { signer }) },
+    tables?.queries ?? noQueries,
+    logger,
+    settings,
+    keeping,
+  )
 
   const id = newId()
   const once = (role: Role, start: () => Part) => {

@@ -75,7 +75,7 @@ it('what came while an answer waited is part of it', async () => {
   const { statistics } = failureRoutes({ queries, clock, cache, commands: {} } as never)
   const query = { groupBy: ['class'], limit: 50, minPosition: 20 }
   const asked = { params: { namespace: 'default' }, headers: {}, query }
-  const answer = statistics.handle({ clock } as never, asked as never, { code() {} } as never, undefined)
+  const answer = statistics.handle(asked as never, { code() {} } as never, {} as never)
   nowMs += 5_000
   reached.resolve(true)
   expect(await answer).toMatchObject({ items: [new Date(nowMs + 1).toISOString()] })

@@ -1,7 +1,9 @@
 // What holds for every route, and what stands around them.
 import { setImmediate as turn } from 'node:timers/promises'
+import { Registry } from 'prom-client'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { problemSchema } from '../../src/api/problems.ts'
+import { routeTable } from '../../src/api/routes.ts'
 import { type Built, build } from '../support/build.ts'
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { expectProblem } from '../support/problems.ts'
@@ -75,6 +77,24 @@ describe('OpenAPI', () => {
     }
     const restore = paths['/v1/{namespace}/executions/{id}/restore']!.post!.responses
     expect(restore['422']?.description).toContain('RESTORE_IMPOSSIBLE')
+  })
+
+  test('what is no command, though it is sent as one is, changes nothing', () => {
+    const table = routeTable(
+      built.app,
+      { ready: async () => ({ ok: true, checks: {} }), registry: new Registry() },
+      () => ({}),
+    )
+    const unnamed = table.filter(([method, , , command]) => method !== 'GET' && command === undefined)
+    expect(unnamed.map(([, path]) => path)).toEqual([
+      '/v1/:namespace/workflows/validate',
+      '/v1/:namespace/workflows/generate',
+      '/v1/:namespace/workflows/:name/simulate',
+      '/v1/:namespace/workflows/:name/failures/backtest',
+      '/v1/:namespace/schedules/preview',
+      '/v1/:namespace/failures/classify',
+    ])
+    expect(table.filter(([method, , , command]) => method === 'GET' && command !== undefined)).toEqual([])
   })
 
   test('every reference leads somewhere', async () => {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { auditEventVersions } from '../../src/domain/audit/events.ts'
 import { executionDecider } from '../../src/domain/execution/decide.ts'
 import type { ExecutionEvent } from '../../src/domain/execution/events.ts'
 import { executionEventVersions, executionUpcasters } from '../../src/domain/execution/upcast.ts'
@@ -27,6 +28,7 @@ const versions: { readonly [type: string]: number } = {
   ...scheduleEventVersions,
   ...workerEventVersions,
   ...projectionEventVersions,
+  ...auditEventVersions,
 }
 const upcasters: { readonly [type: string]: readonly unknown[] } = { ...executionUpcasters, ...workflowUpcasters }
 /** What the next version may say besides, they do not. */

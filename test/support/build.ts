@@ -1,9 +1,11 @@
 // A whole Millrace behind its HTTP server, with real parts on a temporary folder; it closes itself when the test is over.
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Pool } from 'pg'
+import { signerOf } from '../../src/adapters/audit-key.ts'
 import { systemClock } from '../../src/adapters/clock.ts'
 import { EmbeddedEventStore } from '../../src/adapters/event-store/embedded.ts'
 import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
@@ -73,6 +75,7 @@ export async function build(
     clock,
     queue: createMemoryQueue(clock),
     leases: createMemoryLeases(clock),
+    signer: signerOf(generateKeyPairSync('ed25519').privateKey),
     logs: createFileStageLogs({ dir: join(folder, 'logs'), clock, warn: () => {} }),
   }
   const url = await postgres.createDatabase()

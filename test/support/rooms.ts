@@ -34,6 +34,7 @@ export const rooms: readonly Row[] = [
     'the handlers that come with it are written as a user writes them, and reach processes and the network',
   ],
   ['src/projections/', ['src/domain/', 'src/ports/', 'node:timers/promises', ...orm]],
+  ['src/projections/audit-record.ts', ['node:crypto'], 'the one place that hashes what is in the audit'],
   [
     'src/verification/',
     [
@@ -86,6 +87,7 @@ export const rooms: readonly Row[] = [
       '@opentelemetry/sdk-trace',
     ],
   ],
+  ['src/adapters/audit-key.ts', ['src/ports/', 'node:*']],
   ['src/adapters/clock.ts', ['src/ports/', 'node:*']],
   ['src/adapters/data-directory.ts', ['node:*', 'uuid']],
   ['src/adapters/open-event-store.ts', ['src/adapters/event-store/', 'src/ports/', 'node:path', 'type:src/config.ts']],

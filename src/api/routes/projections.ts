@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { App } from '../../app.ts'
+import type { Caller } from '../../commands/caller.ts'
 import type { ProjectionView } from '../../queries/projection-view.ts'
 import { awaitPosition } from '../freshness.ts'
 import { freshQuery, positionIn, projectionParams, reasonText } from '../parameters.ts'
@@ -20,7 +21,7 @@ const skipBody = z.strictObject({
   reason: reasonText,
 })
 
-export function projectionRoutes({ queries, keeper, commands }: App) {
+export function projectionRoutes({ queries, keeper, commands, audit }: App) {
   const find = async (name: string): Promise<ProjectionView> => {
     const found = (await queries.projections()).find((one) => one.name === name)
     if (found === undefined) throw new RequestProblem('PROJECTION_UNKNOWN', `there is no projection ${name}`)
@@ -31,6 +32,11 @@ export function projectionRoutes({ queries, keeper, commands }: App) {
     return keeper
   }
   const after = async (name: string) => toProjection(await find(name))
+  /** Done, which is on record, and how it is now. */
+  const done = async (caller: Caller, name: string) => {
+    await audit.performed(caller, `projection ${name}`)
+    return after(name)
+  }
 
   return {
     list: route(
@@ -68,7 +74,7 @@ export function projectionRoutes({ queries, keeper, commands }: App) {
         await find(name)
         if (!(await kept().request(name, { by: caller.actor, reason, hold })))
           throw new RequestProblem('REBUILD_RUNNING', `a rebuild of ${name} is running already; cancel it first`)
-        return after(name)
+        return done(caller, name)
       },
     ),
 
@@ -82,11 +88,11 @@ export function projectionRoutes({ queries, keeper, commands }: App) {
         answers: { 200: projectionSchema },
         errors: [404, 409],
       },
-      async ({ params: { name } }) => {
+      async ({ params: { name }, caller }) => {
         await find(name)
         if (!(await kept().cancel(name)))
           throw new RequestProblem('REBUILD_NOT_RUNNING', `no rebuild of ${name} is running`)
-        return after(name)
+        return done(caller, name)
       },
     ),
 
@@ -100,14 +106,14 @@ export function projectionRoutes({ queries, keeper, commands }: App) {
         answers: { 202: projectionSchema },
         errors: [404, 409],
       },
-      async ({ params: { name } }) => {
+      async ({ params: { name }, caller }) => {
         const { rebuild } = await find(name)
         if (!(await kept().release(name)))
           throw new RequestProblem(
             'REBUILD_NOT_HELD',
             `no rebuild of ${name} waits to be swapped in${rebuild?.status === 'running' ? `: it is ${rebuild.phase}` : ''}`,
           )
-        return after(name)
+        return done(caller, name)
       },
     ),
 
@@ -122,10 +128,10 @@ export function projectionRoutes({ queries, keeper, commands }: App) {
         answers: { 200: projectionSchema },
         errors: [404, 409],
       },
-      async ({ params: { name } }) => {
+      async ({ params: { name }, caller }) => {
         const { kept: before, rebuild } = await find(name)
         if (!(await kept().rollBack(name))) throw new RequestProblem('NOTHING_KEPT', whyNot(name, before, rebuild))
-        return after(name)
+        return done(caller, name)
       },
     ),
 
@@ -139,10 +145,10 @@ export function projectionRoutes({ queries, keeper, commands }: App) {
         answers: { 200: projectionSchema },
         errors: [404, 409],
       },
-      async ({ params: { name } }) => {
+      async ({ params: { name }, caller }) => {
         await find(name)
         if (!(await kept().forget(name))) throw new RequestProblem('NOTHING_KEPT', `nothing is kept of ${name}`)
-        return after(name)
+        return done(caller, name)
       },
     ),
 
@@ -156,10 +162,10 @@ export function projectionRoutes({ queries, keeper, commands }: App) {
         answers: { 202: projectionSchema },
         errors: [404, 409],
       },
-      async ({ params: { name } }) => {
+      async ({ params: { name }, caller }) => {
         await find(name)
         if (!(await kept().retry(name))) throw notStopped(name)
-        return after(name)
+        return done(caller, name)
       },
     ),
 

@@ -10,7 +10,7 @@ const body = z.strictObject({
   readModels: z.boolean().default(true).meta({ description: 'Compare the read models, which costs most of the time.' }),
 })
 
-export function verificationRoutes({ verification }: App) {
+export function verificationRoutes({ verification, audit }: App) {
   return {
     verify: route(
       {
@@ -24,7 +24,8 @@ export function verificationRoutes({ verification }: App) {
         produces: NDJSON,
         errors: [409],
       },
-      async ({ body, reply }) => {
+      async ({ body, reply, caller }) => {
+        if (body.repair) await audit.performed(caller, 'what has drifted')
         const lines = verification.lines(body)
         // Before the answer begins, so that a refusal is one.
         const first = await lines.next()
