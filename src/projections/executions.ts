@@ -3,6 +3,7 @@
 import type { Blocker, ExecutionEvent, ExecutionEventOf } from '../domain/execution/events.ts'
 import { executionEventVersions } from '../domain/execution/upcast.ts'
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
+import { countRuns } from './analytics.ts'
 import { executionWrites } from './execution-rows.ts'
 import { foldStage, goOnAsOthers, newStage, renew, type Stage, stageOf } from './execution-stages.ts'
 import type { Projection } from './projection.ts'
@@ -27,11 +28,11 @@ export type Run = {
   readonly stages: Map<string, Stage>
 }
 
-/** What runs do: each with its stages and their attempts. */
+/** What runs do: each with its stages and their attempts, and all of them counted once they have ended. */
 export const executions: Projection = {
   name: 'executions',
-  version: 2,
-  tables: ['executions', 'stages', 'attempts'],
+  version: 3,
+  tables: ['executions', 'stages', 'attempts', 'analytics', 'analytics_durations'],
   streams: 'execution-',
   handles: executionEventVersions,
   apply(batch) {
@@ -43,7 +44,9 @@ export const executions: Projection = {
       run.position = event.position
       fold(run, event)
     }
-    return executionWrites([...runs.values()])
+    const ended = [...runs.values()].filter(({ finishedAt }) => finishedAt !== null).map(({ id }) => id)
+    const counted = ended.length > 0 ? [countRuns(ended)] : []
+    return [...executionWrites([...runs.values()]), ...counted]
   },
 }
 
