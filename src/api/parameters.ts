@@ -194,6 +194,28 @@ export const utilisationQuery = z.strictObject({
   step: step.optional().meta({ description: 'A duration such as 5m.' }),
 })
 
+const analysed = {
+  ...freshness,
+  from: instant.optional().meta({ description: 'What ended at this time or later.' }),
+  to: instant.optional().meta({ description: 'Before this time; now where it is left out.' }),
+}
+export const analyticsQuery = z.strictObject({
+  ...analysed,
+  by: z.enum(['namespace', 'workflow', 'label', 'stage']).default('workflow'),
+  workflow: name.optional().meta({ description: 'With `by=stage`: stages of this workflow.' }),
+  limit: limit.default(DEFAULT_LIMIT).meta({ description: 'How many keys, those with most runs first; 1 to 200.' }),
+})
+export const seriesQuery = z.strictObject({
+  ...analysed,
+  of: z.enum(['namespace', 'workflow', 'label', 'stage']).default('namespace'),
+  key: z
+    .string()
+    .max(400)
+    .default('')
+    .meta({ description: 'Of a workflow its name, of a label `name=value`, of a stage `workflow/stage`.' }),
+  step: z.enum(['hour', 'day', 'week']).optional().meta({ description: 'Hours up to four days, else days.' }),
+})
+
 const position = (what: string) => whole(what).optional()
 
 export const historyQuery = z.strictObject({

@@ -2,6 +2,7 @@
 import type { App } from '../app.ts'
 import type { Route } from './route.ts'
 import { adviceRoutes } from './routes/advice.ts'
+import { analyticsRoutes } from './routes/analytics.ts'
 import { auditRoutes } from './routes/audit.ts'
 import { executionRoutes } from './routes/executions.ts'
 import { failureRoutes } from './routes/failures.ts'
@@ -49,6 +50,7 @@ export function routeTable(app: App, watched: Watched, describe: () => object): 
   const projections = projectionRoutes(app)
   const verification = verificationRoutes(app)
   const audit = auditRoutes(app)
+  const analytics = analyticsRoutes(app)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
     ['POST', '/v1/:namespace/workflows/validate', workflows.validate],
@@ -98,6 +100,9 @@ export function routeTable(app: App, watched: Watched, describe: () => object): 
 
     ['POST', '/v1/:namespace/failures/classify', failures.classify],
     ['GET', '/v1/:namespace/failures', failures.statistics],
+
+    ['GET', '/v1/:namespace/analytics', analytics.by],
+    ['GET', '/v1/:namespace/metrics', analytics.series],
 
     ['GET', '/v1/:namespace/workers', workers.list],
     ['GET', '/v1/:namespace/queues', workers.queues],

@@ -3,6 +3,7 @@ import { MikroORM } from '@mikro-orm/postgresql'
 import type { Pool } from 'pg'
 import { entities } from '../projections/entities.ts'
 import { findAdvice } from './advice/find-advice.ts'
+import { createAnalyticsQueries } from './analytics.ts'
 import { createAuditQueries } from './audit.ts'
 import { findExecution } from './execution.ts'
 import { listExecutions } from './executions.ts'
@@ -64,6 +65,7 @@ export function createQueries(options: {
     upcomingTimes: (namespace, name, count) => upcomingTimes(pool, namespace, name, count),
     failures: (namespace, question) => countFailures(pool, namespace, question),
     workers: (namespace, filter, page) => listWorkers(orm.em.fork(), pool, namespace, filter, page),
+    analytics: createAnalyticsQueries(pool),
     audit: createAuditQueries(pool),
     projections: async () => listProjections(pool, await head(), spacing),
     head,

@@ -3,6 +3,7 @@ import type { Json } from '../domain/message.ts'
 import type { ResourceName } from '../domain/pool/amounts.ts'
 import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { Advice } from './advice/advice.ts'
+import type { AnalyticsQueries } from './analytics.ts'
 import type { AuditQueries } from './audit.ts'
 import type { ProjectionView } from './projection-view.ts'
 
@@ -268,6 +269,8 @@ export interface Queries {
   /** The newest first. */
   workers(namespace: string, filter: { status?: WorkerStatus }, page: PageRequest): Promise<Page<WorkerView>>
   projections(): Promise<readonly ProjectionView[]>
+  /** How runs and stages went over time. */
+  readonly analytics: AnalyticsQueries
   /** What is on record. */
   readonly audit: AuditQueries
   /** Position of the last event of the log, -1 of an empty one. */
