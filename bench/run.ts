@@ -14,6 +14,8 @@ const { values } = parseArgs({
     timers: { type: 'boolean', default: false },
     verify: { type: 'boolean', default: false },
     rebuild: { type: 'boolean', default: false },
+    visible: { type: 'boolean', default: false },
+    dashboards: { type: 'boolean', default: false },
     distributed: { type: 'boolean', default: false },
     only: { type: 'string' },
   },
@@ -45,6 +47,8 @@ const files = {
   timers: ['timers'],
   verify: ['verify', 'verify-live'],
   rebuild: ['rebuild'],
+  visible: ['visible'],
+  dashboards: ['dashboards'],
   distributed: ['distributed'],
 } as const
 const alone = (Object.keys(files) as (keyof typeof files)[])

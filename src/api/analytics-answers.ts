@@ -4,7 +4,7 @@ import { time } from './answers.ts'
 
 const spread = z
   .object({ p50Ms: z.int(), p95Ms: z.int(), p99Ms: z.int() })
-  .meta({ description: 'Percentiles, off by 2.5 % at most; those of any stretch are of all that ended in it.' })
+  .meta({ description: 'Percentiles, off by 5 % at most; those of any stretch are of all that ended in it.' })
 const tally = z.object({
   ended: z.int().meta({ description: 'Runs; of a stage the runs that had it.' }),
   completed: z.int(),

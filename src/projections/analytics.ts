@@ -3,8 +3,8 @@
 // factor, so that those of any hours can be added and give percentiles of the whole.
 import type { Write } from './projection.ts'
 
-/** Bucket n has what took more than BUCKET_BASE^(n-1) ms and at most BUCKET_BASE^n: what is read from it is off by 2.5 % at most. */
-export const BUCKET_BASE = 1.05
+/** Bucket n has what took more than BUCKET_BASE^(n-1) ms and at most BUCKET_BASE^n: what is read from it is off by 5 % at most. */
+export const BUCKET_BASE = 1.1
 
 const BUCKET = (ms: string): string =>
   `CASE WHEN ${ms} <= 1 THEN 0 ELSE ceil(ln(${ms}::float8) / ln(${BUCKET_BASE}::float8))::int END`

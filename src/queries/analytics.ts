@@ -21,7 +21,7 @@ export type SeriesQuestion = Stretch & {
   readonly step: 'hour' | 'day' | 'week'
 }
 
-/** In milliseconds; percentiles are off by 2.5 % at most. Undefined of none. */
+/** In milliseconds; percentiles are off by 5 % at most. Undefined of none. */
 export type Spread = { readonly p50Ms: number; readonly p95Ms: number; readonly p99Ms: number }
 
 /** What ended within a stretch of time. */

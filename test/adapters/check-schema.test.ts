@@ -49,7 +49,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
     ['ALTER TABLE attempts DROP COLUMN rule', 'missing: column attempts.rule text'],
     ['ALTER TABLE executions ALTER namespace DROP NOT NULL', 'missing: column executions.namespace text not null'],
     [
-      'ALTER TABLE pools DROP CONSTRAINT pools_pkey',
+      'ALTER TABLE pools DROP CONSTRAINT pools_pkey CASCADE',
       'missing: constraint pools_pkey of pools: PRIMARY KEY (namespace, name)',
     ],
     ['ALTER TABLE executions SET (fillfactor = 100)', 'missing: table executions with (fillfactor=60'],

@@ -49,7 +49,7 @@ it('lists them, builds one again, shows what differed, goes back, and ends as it
   const listed = await projections('list', ...at)
   expect(listed).toMatchObject({ code: 0, errors: [] })
   expect(listed.lines).toHaveLength(6)
-  expect(listed.lines[0]).toMatch(/^events \(version 1\) (has caught up|is \d+ events)/)
+  expect(listed.lines[0]).toMatch(/^events \(version 2\) (has caught up|is \d+ events)/)
 
   await rowsOf(`UPDATE workflows SET status = 'retired'`)
   expect(await projections('rebuild', 'workflows', ...at, '--reason', 'to see')).toEqual({

@@ -238,8 +238,8 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
     await it.settled()
     const calm = { status: 'running', position: 0, lagEvents: 0, lagSeconds: 0 }
     expect(await it.queries.projections()).toEqual([
-      { name: 'events', version: 1, ...calm },
-      { name: 'executions', version: 2, ...calm },
+      { name: 'events', version: 2, ...calm },
+      { name: 'executions', version: 3, ...calm },
       { name: 'pools', version: 1, ...calm },
       { name: 'schedules', version: 1, ...calm },
       { name: 'workers', version: 1, ...calm },
