@@ -18,6 +18,7 @@ create table projection_rebuilds (
   position bigint not null,
   head bigint not null,
   events bigint not null,
+  skips integer not null default 0,
   events_per_second double precision not null,
   eta_seconds double precision,
   error text,

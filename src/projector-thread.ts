@@ -56,7 +56,7 @@ async function run({ config, databaseUrl }: ThreadData): Promise<void> {
     throw error
   })
   const pool = createPool(databaseUrl, { logger })
-  const rebuildPool = createPool(databaseUrl, { logger, max: 6, statementMs: REBUILD_STATEMENT_MS })
+  const rebuildPool = createPool(databaseUrl, { logger, max: 10, statementMs: REBUILD_STATEMENT_MS })
   await startProjector({ store, pool, rebuildPool, logger, signal: stop.signal }).stopped
   await Promise.all([pool.end(), rebuildPool.end()])
   await store.close()

@@ -16,7 +16,7 @@ async function readOrMake(file: string): Promise<string> {
   if (known !== undefined) return known
   const { privateKey } = generateKeyPairSync('ed25519')
   const unfinished = `${file}.${process.pid}`
-  await writeFile(unfinished, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 })
+  await writeFile(unfinished, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flush: true })
   // Of two processes the first gives the key to both, and neither reads half of one.
   await link(unfinished, file).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error

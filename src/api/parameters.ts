@@ -69,7 +69,9 @@ export const pageQuery = z.strictObject({
 })
 export type Freshness = z.output<typeof freshQuery>
 
-const instant = z.iso.datetime({ offset: true, error: 'expected a time such as 2030-01-31T18:00:00Z' })
+const instant = z.iso
+  .datetime({ offset: true, error: 'expected a time such as 2030-01-31T18:00:00Z' })
+  .refine((text) => Date.parse(text) >= 0, 'times are of 1970 or later')
 
 export const executionsQuery = pageQuery.extend({
   workflow: name.optional().meta({ description: 'Runs of this workflow.' }),

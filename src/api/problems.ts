@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Fault, RejectionCode } from '../domain/rejected.ts'
 import { Rejected } from '../domain/rejected.ts'
 import { StoreUnavailable } from '../ports/event-store.ts'
+import { ChainNotBuilt } from '../queries/audit.ts'
 import { BadCursor } from '../queries/queries.ts'
 import { VerificationRunning } from '../verification/verify.ts'
 import { isOutOfReach } from './out-of-reach.ts'
@@ -58,6 +59,8 @@ const requestProblems = {
   BODY_TOO_LARGE: 413,
   CONTENT_TYPE_UNSUPPORTED: 415,
   VERIFICATION_RUNNING: 409,
+  SEQUENCE_UNKNOWN: 404,
+  KEY_UNKNOWN: 404,
   PROJECTION_UNKNOWN: 404,
   PROJECTION_NOT_STOPPED: 409,
   REBUILD_RUNNING: 409,
@@ -145,6 +148,7 @@ export function answerTo(error: unknown): Answer {
   if (error instanceof BadCursor) return answer('CURSOR_INVALID', 400, error.message)
   if (error instanceof VerificationRunning)
     return answer('VERIFICATION_RUNNING', 409, error.message, { headers: RETRY_SOON })
+  if (error instanceof ChainNotBuilt) return answer('UNAVAILABLE', 503, error.message, { headers: RETRY_SOON })
   if (error instanceof StoreUnavailable) return storeUnavailable(error)
   if (isOutOfReach(error)) {
     const detail = 'the read models are out of reach; runs go on, and the queries over the log still answer'

@@ -73,12 +73,16 @@ export class AuditChain {
     else if (this.#checkpoint === undefined)
       this.#accuse('the export ends without a checkpoint: its end was cut', this.#line + 1)
     const { namespace = '', from = 1 } = this.#head ?? {}
-    for (const { namespace: of, sequence } of this.#known)
+    for (const { namespace: of, sequence } of this.#known) {
+      if (of !== namespace) this.#accuse(`a checkpoint of ${of} says nothing of ${namespace}`, 1)
+      else if (sequence < from - 1)
+        this.#accuse(`a known checkpoint is at ${sequence}, before the export begins: what was there cannot be seen`, 1)
       if (of === namespace && this.#last.sequence < sequence)
         this.#accuse(
           `a known checkpoint is at ${sequence}, the export ends at ${this.#last.sequence}: its end was cut`,
           this.#line + 1,
         )
+    }
     return { faults: this.#faults, namespace, from, to: this.#last.sequence, signedAt: this.#signedAt }
   }
 

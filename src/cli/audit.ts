@@ -1,6 +1,6 @@
 // `millrace audit`: fetches exports and keys from a running Millrace, and verifies an export without one.
 import { createReadStream, createWriteStream } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { AuditChain, type AuditVerdict, type KnownCheckpoint } from './audit-chain.ts'
@@ -20,15 +20,19 @@ export async function exportAudit({ url, namespace, from, out }: At & { from?: s
   const response = await ask('GET', url, pathOf(namespace, `export${query}`))
   const lines = Readable.fromWeb(response.body as never)
   if (out === undefined) await pipeline(lines, process.stdout, { end: false })
-  else
-    await pipeline(
-      lines,
-      createWriteStream(out, { flags: 'wx' }).on('error', () => {}),
-    ).catch(unwritable(out))
+  else await writeNew(out, lines)
 }
 
-const unwritable = (file: string) => (error: NodeJS.ErrnoException) => {
-  throw new Refused(error.code === 'EEXIST' ? `${file} is there already` : `${file}: ${error.message}`)
+/** All of it or nothing: what breaks off leaves no file. */
+async function writeNew(file: string, lines: Readable): Promise<void> {
+  try {
+    await pipeline(lines, createWriteStream(file, { flags: 'wx' }))
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') throw new Refused(`${file} is there already`)
+    await rm(file, { force: true })
+    throw new Refused(`${file}: ${message}`)
+  }
 }
 
 /** Prints where the chain ends, signed: to be kept elsewhere. */

@@ -1,5 +1,6 @@
 import { auditDecider } from '../domain/audit/decide.ts'
 import { type AuditEvent, auditStream } from '../domain/audit/events.ts'
+import { boundedText } from '../domain/bounded-text.ts'
 import { type Caller, contextOf } from './caller.ts'
 import type { Handle } from './handle.ts'
 import { newId } from './new-id.ts'
@@ -27,7 +28,7 @@ export function createAuditRecords(handle: Handle) {
     refused: (caller: Caller, { detail, ...refusal }: Refusal): Promise<void> =>
       record(caller, {
         type: 'CommandRefused',
-        data: { command: commandOf(caller), ...refusal, detail: detail.slice(0, MOST_DETAIL) },
+        data: { command: commandOf(caller), ...refusal, detail: boundedText(detail, MOST_DETAIL) },
       }),
     performed: (caller: Caller, subject: string): Promise<void> =>
       record(caller, { type: 'OperationPerformed', data: { command: commandOf(caller), subject } }),

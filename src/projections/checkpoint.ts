@@ -152,12 +152,19 @@ async function fold(
   projection: Projection,
   events: readonly RecordedEvent[],
 ): Promise<readonly Write[]> {
-  const before = await projection.before?.(client, events)
   try {
+    const before = await projection.before?.(client, events).catch(refused)
     return projection.apply(eventsFor(projection, events), before)
   } catch (error) {
-    throw new Poisoned(error)
+    throw error instanceof NotRead ? error.cause : new Poisoned(error)
   }
+}
+
+/** The database did not answer, which another time it may. */
+class NotRead extends Error {}
+
+function refused(cause: unknown): never {
+  throw new NotRead('what the projection goes on from could not be read', { cause })
 }
 
 async function perform(client: ClientBase, write: Write): Promise<void> {
@@ -179,4 +186,4 @@ async function send(client: ClientBase, write: Write): Promise<number> {
 }
 
 /** SQLSTATE classes that speak of the values: cardinality, data, integrity, limits. All others may pass with time. */
-const isAboutData = ({ code }: { code?: string }): boolean => /^(?:21|22|23|54)/.test(code ?? '')
+export const isAboutData = ({ code }: { code?: string }): boolean => /^(?:21|22|23|54)/.test(code ?? '')

@@ -65,7 +65,7 @@ async function compare({ pool, projection, schemas, catchUpTo }: Options): Promi
   for (const client of [holder, reader]) client.on('error', lost)
   try {
     // The live one stands still until the moment is taken, and no longer.
-    await holder.query('BEGIN')
+    await holder.query(`BEGIN; SET LOCAL lock_timeout = '5s'`)
     const { rows } = await holder.query('SELECT position FROM checkpoints WHERE name = $1 FOR UPDATE', [
       projection.name,
     ])

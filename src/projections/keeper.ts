@@ -3,7 +3,14 @@ import type { Pool } from 'pg'
 import { projections as all } from './all.ts'
 import { forget, goBack, isFree, readPrevious } from './previous.ts'
 import type { Projection } from './projection.ts'
-import { cancelRebuild, readRebuilds, releaseRebuild, requestRebuild } from './rebuild-record.ts'
+import {
+  cancelRebuild,
+  dropIfEnded,
+  type Rebuild,
+  readRebuilds,
+  releaseRebuild,
+  requestRebuild,
+} from './rebuild-record.ts'
 import { pause } from './retrying.ts'
 import { inTransaction } from './transaction.ts'
 
@@ -26,7 +33,12 @@ export function createProjectionKeeper(pool: Pool, projections: readonly Project
     request,
 
     /** Ends a rebuild that is running. */
-    cancel: (name: string): Promise<boolean> => inTransaction(pool, (client) => cancelRebuild(client, named(name))),
+    async cancel(name: string): Promise<boolean> {
+      if (!(await cancelRebuild(pool, name))) return false
+      // What is still being read there its lane drops, once it has noticed.
+      await inTransaction(pool, (client) => dropIfEnded(client, named(name))).catch(() => {})
+      return true
+    },
 
     /** Lets a rebuild that is held be swapped in. */
     release: (name: string): Promise<boolean> => releaseRebuild(pool, name),
@@ -34,9 +46,10 @@ export function createProjectionKeeper(pool: Pool, projections: readonly Project
     /** Exchanges the live rows and those that were kept. */
     rollBack: (name: string): Promise<boolean> =>
       inTransaction(pool, async (client) => {
+        if (!(await isFree(client, name))) return false
         await client.query('SELECT FROM checkpoints WHERE name = $1 FOR UPDATE', [name])
         const kept = await readPrevious(client, name)
-        if (kept?.version !== named(name).version || !(await isFree(client, name))) return false
+        if (kept?.version !== named(name).version) return false
         await goBack(client, named(name), kept)
         return true
       }),
@@ -60,7 +73,10 @@ export function createProjectionKeeper(pool: Pool, projections: readonly Project
       for (;;) {
         signal.throwIfAborted()
         const rebuilds = await readRebuilds(pool)
-        if (!rebuilds.some(({ name, status }) => names.includes(name) && status === 'running')) return
+        // One that is held waits for somebody, who need not come.
+        const isGoingOn = ({ name, status, phase }: Rebuild) =>
+          names.includes(name) && status === 'running' && phase !== 'held'
+        if (!rebuilds.some(isGoingOn)) return
         await pause(LOOK_EVERY_MS, signal)
       }
     },

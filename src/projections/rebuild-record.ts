@@ -85,15 +85,24 @@ export async function requestRebuild(client: Client, { name, version, by, reason
   return rowCount === 1
 }
 
-/** Ends one that is running, and drops what it has built. False where none is. */
-export async function cancelRebuild(client: Client, { name, tables }: Projection): Promise<boolean> {
+/** Ends one that is running. False where none is. */
+export async function cancelRebuild(client: Client, name: string): Promise<boolean> {
   const { rowCount } = await client.query(
     `UPDATE projection_rebuilds SET status = 'cancelled', phase = 'done', eta_seconds = NULL, finished_at = now(), updated_at = now()
      WHERE name = $1 AND status = 'running'`,
     [name],
   )
-  if (rowCount === 1) await dropTables(client, (await schemasOf(client)).next, tables)
   return rowCount === 1
+}
+
+/** Drops what a rebuild has built that has ended without being swapped in. What holds the tables is not waited for long. */
+export async function dropIfEnded(client: Client, { name, tables }: Projection): Promise<void> {
+  await client.query(`SET LOCAL lock_timeout = '1s'`)
+  const { rowCount } = await client.query(
+    `SELECT FROM projection_rebuilds WHERE name = $1 AND status IN ('cancelled', 'failed') FOR UPDATE`,
+    [name],
+  )
+  if (rowCount === 1) await dropTables(client, (await schemasOf(client)).next, tables)
 }
 
 /** Lets one that is held be swapped in. False where none is. */
@@ -110,23 +119,27 @@ export async function lockRebuild(
   client: Client,
   name: string,
   id: string,
-): Promise<{ position: number; hold: boolean }> {
+): Promise<{ position: number; hold: boolean; skips: number; version: number; begun: boolean }> {
   const { rows } = await client.query({
     name: 'rebuild-lock',
-    text: `SELECT position, hold FROM projection_rebuilds WHERE name = $1 AND id = $2 AND status = 'running' FOR UPDATE`,
+    text: `SELECT position, hold, skips, version, started_at IS NOT NULL AS begun FROM projection_rebuilds WHERE name = $1 AND id = $2 AND status = 'running' FOR UPDATE`,
     values: [name, id],
   })
   if (rows[0] === undefined) throw new RebuildEnded(name)
-  return { position: Number(rows[0].position), hold: rows[0].hold }
+  return { ...rows[0], position: Number(rows[0].position) }
 }
 
 /** Sets a rebuild that is locked to its beginning. */
-export const beginRebuild = (client: Client, name: string, version: number) =>
+export const beginRebuild = (client: Client, name: string, version: number, skips: number) =>
   client.query(
-    `UPDATE projection_rebuilds SET version = $2, position = ${START}, events = 0, started_at = now(), phase = 'replaying',
-       updated_at = now() WHERE name = $1`,
-    [name, version],
+    `UPDATE projection_rebuilds SET version = $2, skips = $3, position = ${START}, events = 0, started_at = now(),
+       phase = 'replaying', updated_at = now() WHERE name = $1`,
+    [name, version, skips],
   )
+
+/** Has a rebuild that is locked begin anew. */
+export const beginAnew = (client: Client, name: string) =>
+  client.query('UPDATE projection_rebuilds SET started_at = NULL WHERE name = $1', [name])
 
 export type Progress = {
   readonly position: number
@@ -161,18 +174,22 @@ export async function enterPhase(
   if (rowCount !== 1) throw new RebuildEnded(name)
 }
 
-/** Ends a rebuild that met an event it cannot take, and drops what it has built. */
-export async function failRebuild(
-  client: Client,
-  { name, tables }: Projection,
-  id: string,
-  poison: Poison,
-): Promise<void> {
-  const { position } = poison.event
+/** An event that cannot be taken, or rows that do not fit together. */
+export type Failure = Poison | { readonly error: Error }
+
+export const describeFailure = (failure: Failure): string =>
+  'event' in failure ? describePoison(failure) : failure.error.message
+
+/** Ends a rebuild that cannot go on, and drops what it has built. */
+export async function failRebuild(client: Client, projection: Projection, id: string, failure: Failure): Promise<void> {
+  const { name, tables } = projection
   const { rowCount } = await client.query(
     `UPDATE projection_rebuilds SET status = 'failed', phase = 'done', error = $3, failed_position = $4, failed_event = $5,
        eta_seconds = NULL, finished_at = now(), updated_at = now() WHERE name = $1 AND id = $2 AND status = 'running'`,
-    [name, id, describePoison(poison).replaceAll('\0', '\ufffd'), position, JSON.stringify(poison.event)],
+    [
+      ...[name, id, describeFailure(failure).replaceAll('\0', '\ufffd')],
+      ...('event' in failure ? [failure.event.position, JSON.stringify(failure.event)] : [null, null]),
+    ],
   )
   if (rowCount === 1) await dropTables(client, (await schemasOf(client)).next, tables)
 }

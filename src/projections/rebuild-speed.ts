@@ -25,6 +25,10 @@ export class RebuildSpeed {
     while (this.#samples.length > 2 && this.#samples[1]!.ms <= sample.ms - WINDOW_MS) this.#samples.shift()
   }
 
+  get figures(): { readonly eventsPerSecond: number; readonly etaSeconds: number | undefined } {
+    return { eventsPerSecond: this.eventsPerSecond, etaSeconds: this.etaSeconds }
+  }
+
   /** Events of the log that it goes through in a second, also those that are not for the projection. */
   get eventsPerSecond(): number {
     const { seconds, read } = this.#over()

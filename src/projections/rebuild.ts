@@ -6,13 +6,17 @@ import { type EventStore, START } from '../ports/event-store.ts'
 import type { Logger } from '../ports/logger.ts'
 import { applyEvents, CheckpointMoved } from './checkpoint.ts'
 import { compareBeside } from './compare-beside.ts'
+import { finishTables, isTold } from './finish-tables.ts'
 import { type Poison, Poisoned, takeOrFind } from './poison.ts'
 import { keep, setCheckpoint } from './previous.ts'
 import { type Projection, prefixesOf } from './projection.ts'
 import {
+  beginAnew,
   beginRebuild,
+  type Difference,
   endRebuild,
   enterPhase,
+  type Failure,
   failRebuild,
   lockRebuild,
   moveRebuild,
@@ -22,6 +26,7 @@ import {
 import { RebuildSpeed } from './rebuild-speed.ts'
 import { askAhead, pause, retrying } from './retrying.ts'
 import {
+  analyse,
   areThere,
   createNext,
   type Schemas,
@@ -35,7 +40,7 @@ import { inTransaction } from './transaction.ts'
 
 export type RebuildOptions = {
   readonly store: Pick<EventStore, 'subscribe' | 'readStream' | 'readAll' | 'head' | 'spacing'>
-  /** Its connections are for rebuilds alone, and statements may take as long as making an index does. */
+  /** For rebuilds alone: statements may take as long as making an index does. */
   readonly pool: Pool
   readonly logger: Logger
   readonly signal: AbortSignal
@@ -46,27 +51,8 @@ export type RebuildOptions = {
 const HELD_CHECK_MS = 500
 const TELL_EVERY_MS = 5_000
 
-/** Runs until it has been swapped in, failed or cancelled, or `signal` aborts. Never rejects. */
-export async function runRebuild(options: RebuildOptions, projection: Projection, rebuild: Rebuild): Promise<void> {
-  const { logger, signal } = options
-  const about = { projection: projection.name, rebuild: rebuild.id }
-  try {
-    const outcome = await new Lane(options, projection, rebuild.id).run()
-    if (outcome === undefined) logger.info(about, `the read model ${projection.name} was built again and swapped in`)
-    else
-      logger.error(
-        { ...about, event: outcome.event.id },
-        `the rebuild of ${projection.name} failed: ${outcome.error.message}`,
-      )
-  } catch (error) {
-    if (error instanceof RebuildEnded) logger.info(about, error.message)
-    else if (error instanceof CheckpointMoved) logger.warn(about, error.message)
-    else if (!signal.aborted)
-      logger.error({ err: error, ...about }, `the rebuild of ${projection.name} stopped; it goes on by itself`)
-  }
-}
-
-class Lane {
+/** One rebuild. */
+export class RebuildLane {
   readonly #options: RebuildOptions
   readonly #projection: Projection
   readonly #id: string
@@ -76,7 +62,6 @@ class Lane {
   #position = START
   #head = START
   #headAskedMs = 0
-  /** Added since the last measurement. */
   #rows = 0
   #toldMs = performance.now()
 
@@ -87,18 +72,18 @@ class Lane {
     this.#speed = new RebuildSpeed(options.store.spacing ?? 1)
   }
 
-  /** Answers the event that it cannot take, or nothing once all is swapped in. @throws RebuildEnded */
-  async run(): Promise<Poison | undefined> {
+  /** Answers why it cannot be done, or nothing once all is swapped in. @throws RebuildEnded | CheckpointMoved */
+  async run(): Promise<Failure | undefined> {
     const { name } = this.#projection
     this.#skipped = await readSkips(this.#options.store, name)
     this.#position = await this.#retrying(() => this.#begin())
-    const poison = (await this.#catchUp()) ?? (await this.#finishTables()) ?? (await this.#compareAndHold())
-    if (poison === undefined) await this.#swapIn()
+    const failure = (await this.#catchUp()) ?? (await this.#finishTables()) ?? (await this.#compareAndHold())
+    if (failure === undefined) await this.#swapIn()
     else
       await this.#retrying(() =>
-        inTransaction(this.#options.pool, (client) => failRebuild(client, this.#projection, this.#id, poison)),
+        inTransaction(this.#options.pool, (client) => failRebuild(client, this.#projection, this.#id, failure)),
       )
-    return poison
+    return failure
   }
 
   /** Goes on where an earlier one has left off, as long as that made the same version; answers where. */
@@ -106,12 +91,12 @@ class Lane {
     const { name, version, tables } = this.#projection
     return inTransaction(this.#options.pool, async (client) => {
       this.#schemas = await schemasOf(client)
-      const { position } = await lockRebuild(client, name, this.#id)
-      const { rows } = await client.query('SELECT version, started_at FROM projection_rebuilds WHERE name = $1', [name])
-      const isGoingOn = rows[0].started_at !== null && rows[0].version === version
-      if (isGoingOn && (await areThere(client, this.#schemas.next, tables))) return position
+      const found = await lockRebuild(client, name, this.#id)
+      // Who decided since to leave out an event may have meant one that was taken.
+      const isGoingOn = found.begun && found.version === version && found.skips === this.#skipped.size
+      if (isGoingOn && (await areThere(client, this.#schemas.next, tables))) return found.position
       await createNext(client, this.#schemas, tables)
-      await beginRebuild(client, name, version)
+      await beginRebuild(client, name, version, this.#skipped.size)
       return START
     })
   }
@@ -120,12 +105,8 @@ class Lane {
   async #catchUp(): Promise<Poison | undefined> {
     const { store, batchSize, signal } = this.#options
     const ended = new AbortController()
-    const log = store.subscribe({
-      after: this.#position,
-      prefixes: prefixesOf(this.#projection),
-      batchSize,
-      signal: AbortSignal.any([signal, ended.signal]),
-    })
+    const reading = { batchSize, signal: AbortSignal.any([signal, ended.signal]) }
+    const log = store.subscribe({ after: this.#position, prefixes: prefixesOf(this.#projection), ...reading })
     const batches = log[Symbol.asyncIterator]()
     try {
       for (let next = askAhead(batches); ; ) {
@@ -169,8 +150,7 @@ class Lane {
       position,
       events: unseen.length,
       head: Math.max(this.#head, position),
-      eventsPerSecond: this.#speed.eventsPerSecond,
-      etaSeconds: this.#speed.etaSeconds,
+      ...this.#speed.figures,
     })
     return position
   }
@@ -188,24 +168,46 @@ class Lane {
   #tell(): void {
     if (performance.now() - this.#toldMs < TELL_EVERY_MS) return
     this.#toldMs = performance.now()
-    const { eventsPerSecond, etaSeconds } = this.#speed
     const { name } = this.#projection
-    this.#options.logger.info(
-      { projection: name, position: this.#position, head: this.#head, eventsPerSecond, etaSeconds },
-      `rebuilding ${name}: ${eventsPerSecond} events a second, ${etaSeconds ?? 'unknown'} s left`,
-    )
+    const { eventsPerSecond, etaSeconds = 'unknown' } = this.#speed.figures
+    const said = `rebuilding ${name}: ${eventsPerSecond} events a second, ${etaSeconds} s left`
+    this.#options.logger.info({ projection: name, position: this.#position, head: this.#head }, said)
   }
 
-  /** Indexes, constraints and statistics; then what has come meanwhile. */
-  async #finishTables(): Promise<Poison | undefined> {
+  /** Indexes, constraints and statistics, durably, since nothing else says that they are there; then what has come meanwhile. */
+  async #finishTables(): Promise<Failure | undefined> {
     await this.#enter('indexing')
-    const { pool } = this.#options
-    const statements = await this.#retrying(() => statementsToFinish(pool, this.#schemas, this.#projection.tables))
-    for (const statement of statements) await this.#retrying(() => this.#inNext((client) => client.query(statement)))
+    const { pool, signal } = this.#options
+    const { next } = this.#schemas
+    const { tables } = this.#projection
+    const failure = await finishTables({
+      left: () => this.#retrying(() => this.#inNext((client) => statementsToFinish(client, this.#schemas, tables))),
+      make: (statement) =>
+        this.#retrying(() => inTransaction(pool, (client) => client.query(statement), 'BEGIN'), isTold),
+      signal,
+    })
+    if (failure !== undefined) return failure
+    await this.#retrying(() => this.#inNext((client) => analyse(client, next, tables)))
     return this.#catchUp()
   }
 
+  /** Where somebody has decided since to leave out an event that was taken, it begins anew. */
+  async #obeySkips(): Promise<void> {
+    const { store, pool } = this.#options
+    const { name } = this.#projection
+    const now = await readSkips(store, name)
+    if (now.size === this.#skipped.size) return
+    await this.#retrying(() =>
+      inTransaction(pool, async (client) => {
+        await lockRebuild(client, name, this.#id)
+        await beginAnew(client, name)
+      }),
+    )
+    throw new CheckpointMoved(name)
+  }
+
   async #compareAndHold(): Promise<Poison | undefined> {
+    await this.#obeySkips()
     await this.#enter('comparing')
     const { pool, signal } = this.#options
     const difference = await compareBeside({
@@ -250,6 +252,7 @@ class Lane {
 
   /** In one transaction, in which the live one stands still: it takes what that has taken, and takes its place. */
   async #swapIn(): Promise<void> {
+    await this.#obeySkips()
     await this.#enter('swapping')
     const { name, version, tables } = this.#projection
     await this.#retrying(() =>
@@ -261,37 +264,35 @@ class Lane {
         // A checkpoint past the head is none that a projector has set.
         const head = await this.#options.store.head()
         const position = await this.#readTo(client, at, Math.min(live.position, head))
-        await swapIn(client, this.#schemas, tables)
+        if ((await statementsToFinish(client, this.#schemas, tables)).length > 0) throw new CheckpointMoved(name)
         await keep(client, name, live.version, live.position)
+        await swapIn(client, this.#schemas, tables)
         await setCheckpoint(client, name, version, position)
         await endRebuild(client, name, position)
       }),
     )
   }
 
-  #enter(phase: Rebuild['phase'], difference?: Rebuild['difference']): Promise<void> {
-    const { name } = this.#projection
-    return this.#retrying(() =>
-      inTransaction(this.#options.pool, (client) =>
-        enterPhase(client, { name, id: this.#id }, phase, difference ?? undefined),
-      ),
-    )
+  #enter(phase: Rebuild['phase'], difference?: Difference): Promise<void> {
+    const about = { name: this.#projection.name, id: this.#id }
+    return this.#retrying(() => enterPhase(this.#options.pool, about, phase, difference))
   }
 
   /** A transaction that holds the rebuild, and in which names mean what is being built. */
   #inNext<T>(work: (client: PoolClient, at: number) => Promise<T>): Promise<T> {
     return inTransaction(this.#options.pool, async (client) => {
-      const { position } = await lockRebuild(client, this.#projection.name, this.#id)
-      // PostgreSQL has lost its last moments; what is read from here on would leave a gap.
-      if (position < this.#position) throw new CheckpointMoved(this.#projection.name)
-      await searchNext(client, this.#schemas)
-      return work(client, position)
+      const { name, version, tables } = this.#projection
+      const found = await lockRebuild(client, name, this.#id)
+      // PostgreSQL has lost its last moments, and what is read from here on would leave a gap; or a migration dropped what was built.
+      const isOurs = found.begun && found.version === version && found.position >= this.#position
+      if (!isOurs || !(await searchNext(client, this.#schemas, tables))) throw new CheckpointMoved(name)
+      return work(client, found.position)
     })
   }
 
-  #retrying<T>(work: () => Promise<T>): Promise<T> {
+  #retrying<T>(work: () => Promise<T>, isToo: (error: unknown) => boolean = () => false): Promise<T> {
     const isFinal = (error: unknown) =>
-      error instanceof Poisoned || error instanceof RebuildEnded || error instanceof CheckpointMoved
+      error instanceof Poisoned || error instanceof RebuildEnded || error instanceof CheckpointMoved || isToo(error)
     return retrying(this.#options, `the rebuild of ${this.#projection.name}`, isFinal, work)
   }
 }

@@ -23,9 +23,21 @@ export async function schemasOf(client: Pick<ClientBase, 'query'>): Promise<Sche
 const inSchema = (schema: string, tables: readonly string[]): string =>
   tables.map((table) => `${quoted(schema)}.${quoted(table)}`).join(', ')
 
-/** Makes statements of this transaction mean the tables that are being built. */
-export const searchNext = (client: Pick<ClientBase, 'query'>, { next, live }: Schemas) =>
-  client.query(`SET LOCAL search_path TO ${quoted(next)}, ${quoted(live)}`)
+/**
+ * Makes statements of this transaction mean the tables that are being built, which nobody drops before it ends. False where they are
+ * gone: the same statements would reach the live ones.
+ */
+export async function searchNext(
+  client: Pick<ClientBase, 'query'>,
+  { next, live }: Schemas,
+  tables: readonly string[],
+): Promise<boolean> {
+  if (!(await areThere(client, next, tables))) return false
+  await client.query(
+    `LOCK TABLE ${inSchema(next, tables)} IN ROW EXCLUSIVE MODE; SET LOCAL search_path TO ${quoted(next)}, ${quoted(live)}`,
+  )
+  return true
+}
 
 export async function areThere(
   client: Pick<ClientBase, 'query'>,
@@ -65,7 +77,7 @@ export async function createNext(
   }
 }
 
-/** The statements that give the tables what `createNext` left out and they do not have yet; each may run in a transaction of its own. */
+/** The statements that give the tables what `createNext` left out and they do not have yet. */
 export async function statementsToFinish(
   client: Pick<ClientBase, 'query'>,
   { live, next }: Schemas,
@@ -81,14 +93,18 @@ export async function statementsToFinish(
        AND NOT EXISTS (SELECT FROM pg_index o JOIN pg_class oc ON oc.oid = o.indexrelid WHERE o.indrelid = t.next AND oc.relname = c.relname)
      UNION ALL
      SELECT CASE k.contype WHEN 'f' THEN 3 ELSE 2 END, format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', $3::text, t.name, k.conname,
-         replace(pg_get_constraintdef(k.oid), format(' REFERENCES %I.', $2::text), ' REFERENCES '))
+         regexp_replace(pg_get_constraintdef(k.oid), ' REFERENCES (' || quote_ident($2) || '\\.)?', ' REFERENCES ' || quote_ident($3) || '.'))
      FROM t JOIN pg_constraint k ON k.conrelid = t.live AND k.contype IN ('u', 'x', 'f')
      WHERE NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conrelid = t.next AND o.conname = k.conname)
      ORDER BY step, statement`,
     [tables, live, next],
   )
-  return [...rows.map(({ statement }) => statement as string), `ANALYZE ${inSchema(next, tables)}`]
+  return rows.map(({ statement }) => statement as string)
 }
+
+/** Takes statistics, which the planner needs for the first question. */
+export const analyse = (client: Pick<ClientBase, 'query'>, schema: string, tables: readonly string[]) =>
+  client.query(`ANALYZE ${inSchema(schema, tables)}`)
 
 const move = async (
   client: Pick<ClientBase, 'query'>,

@@ -2,19 +2,19 @@
 import type { Pool, QueryResultRow } from 'pg'
 import { BUCKET_BASE } from '../projections/analytics.ts'
 
-export type Dimension = 'namespace' | 'workflow' | 'label' | 'stage'
+type Dimension = 'namespace' | 'workflow' | 'label' | 'stage'
 
 /** From `from` on and before `to`, whole hours or days (ISO 8601, UTC). */
 type Stretch = { readonly from: string; readonly to: string; readonly grain: 'hour' | 'day' }
 
-export type AnalyticsQuestion = Stretch & {
+type AnalyticsQuestion = Stretch & {
   readonly by: Dimension
   /** Stages of this workflow alone. */
   readonly workflow?: string
   readonly limit: number
 }
 
-export type SeriesQuestion = Stretch & {
+type SeriesQuestion = Stretch & {
   readonly of: Dimension
   readonly key: string
   /** Points are that far apart; weeks begin on Mondays. */
@@ -22,10 +22,10 @@ export type SeriesQuestion = Stretch & {
 }
 
 /** In milliseconds; percentiles are off by 5 % at most. Undefined of none. */
-export type Spread = { readonly p50Ms: number; readonly p95Ms: number; readonly p99Ms: number }
+type Spread = { readonly p50Ms: number; readonly p95Ms: number; readonly p99Ms: number }
 
 /** What ended within a stretch of time. */
-export type Tally = {
+type Tally = {
   /** Runs, or of a stage the runs that had it. */
   readonly ended: number
   readonly completed: number
@@ -45,8 +45,8 @@ export type Tally = {
 }
 
 /** `bottleneckShare`, of a stage: its attempts' time as a share of the time of all runs of its workflow that ended meanwhile. */
-export type KeyTally = Tally & { readonly key: string; readonly bottleneckShare?: number }
-export type Point = Tally & { readonly since: string }
+type KeyTally = Tally & { readonly key: string; readonly bottleneckShare?: number }
+type Point = Tally & { readonly since: string }
 
 export type AnalyticsQueries = {
   /** The keys with most that ended, at most `limit`. */

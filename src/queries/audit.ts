@@ -1,10 +1,11 @@
 // What is on record: the commands of a namespace with their events, and the chain that links every event to the one before.
 import type { Pool, QueryResultRow } from 'pg'
 import { type AuditRecord, type Link, NO_LINK, recordText } from '../projections/audit-record.ts'
+import { events } from '../projections/events.ts'
 import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
 import type { Page, PageRequest } from './queries.ts'
 
-export type AuditFilter = {
+type AuditFilter = {
   readonly actor?: string
   readonly command?: string
   readonly outcome?: 'accepted' | 'refused'
@@ -57,16 +58,44 @@ export type AuditQueries = {
 }
 
 const MOST_EVENTS = 40
+/** The last time that a Date can be. */
+const MOST_MS = 8.64e15
+
+/** The chain is being built anew; what there is of it is not yet that of the log. */
+export class ChainNotBuilt extends Error {
+  constructor() {
+    super(
+      'the audit is being built again by this version of the program; ask again when /v1/admin/projections says that it was',
+    )
+    this.name = 'ChainNotBuilt'
+  }
+}
 
 export const createAuditQueries = (pool: Pool): AuditQueries => ({
-  list: (namespace, filter, page) => listAudit(pool, namespace, filter, page),
-  end: (namespace) => chainEnd(pool, namespace),
-  linkAt: (namespace, sequence) => linkAt(pool, namespace, sequence),
+  list: async (namespace, filter, page) => {
+    await assertBuilt(pool)
+    return listAudit(pool, namespace, filter, page)
+  },
+  end: async (namespace) => {
+    await assertBuilt(pool)
+    return chainEnd(pool, namespace)
+  },
+  linkAt: async (namespace, sequence) => {
+    await assertBuilt(pool)
+    return linkAt(pool, namespace, sequence)
+  },
   lines: (namespace, from, limit) => chainLines(pool, namespace, from, limit),
 })
 
 type Key = readonly [atMs: number, position: number]
-const isKey = (key: readonly unknown[]): key is Key => key.length === 2 && key.every((one) => Number.isSafeInteger(one))
+const isKey = (key: readonly unknown[]): key is Key =>
+  key.length === 2 && key.every((one) => Number.isSafeInteger(one)) && Math.abs(key[0] as number) <= MOST_MS
+
+/** Rows that an older version made have no chain, and what comes after them begins one in the middle. */
+async function assertBuilt(pool: Pool): Promise<void> {
+  const { rows } = await pool.query(`SELECT version FROM checkpoints WHERE name = $1`, [events.name])
+  if (rows[0] !== undefined && rows[0].version !== events.version) throw new ChainNotBuilt()
+}
 
 async function listAudit(
   pool: Pool,
@@ -80,8 +109,8 @@ async function listAudit(
   if (filter.outcome === 'accepted') conditions.push(`type <> 'CommandRefused'`)
   if (filter.actor !== undefined) conditions.push(`actor = ${given(filter.actor)}`)
   if (filter.command !== undefined) conditions.push(`command = ${given(filter.command)}`)
-  if (filter.from !== undefined) conditions.push(`at >= ${given(filter.from)}`)
-  if (filter.to !== undefined) conditions.push(`at < ${given(filter.to)}`)
+  if (filter.from !== undefined) conditions.push(`at >= ${given(new Date(filter.from))}`)
+  if (filter.to !== undefined) conditions.push(`at < ${given(new Date(filter.to))}`)
   if (page.cursor !== undefined) {
     const [atMs, position] = decodeCursor(page.cursor, 'audit', isKey)
     conditions.push(`(at, position) < (${given(new Date(atMs))}, ${given(position)})`)
@@ -91,7 +120,7 @@ async function listAudit(
      SELECT l.command_id, l.sequence, l.position, l.at, l.actor, l.command, l.source, l.reason, l.type, l.correlation_id, l.stream,
        l.hash, CASE WHEN l.type = 'CommandRefused' THEN l.data END AS refusal, f.following
      FROM firsts l CROSS JOIN LATERAL (
-       SELECT json_agg(json_build_array(x.sequence, x.type, x.data->>'stage', x.leads) ORDER BY x.sequence) AS following
+       SELECT json_agg(json_build_array(x.sequence, x.type, substring(x.data::text FROM '^\\{"stage":"([^"\\\\]*)"'), x.leads) ORDER BY x.sequence) AS following
        FROM (SELECT * FROM events x WHERE x.namespace = l.namespace AND x.sequence >= l.sequence ORDER BY x.sequence
          LIMIT ${MOST_EVENTS}) x) f
      ORDER BY l.at DESC, l.position DESC`,

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'v
 import { signerOf } from '../../src/adapters/audit-key.ts'
 import { verifyLines } from '../../src/cli/audit.ts'
 import { AuditChain, type AuditVerdict, type KnownCheckpoint } from '../../src/cli/audit-chain.ts'
+import { newId } from '../../src/commands/new-id.ts'
 import { build } from '../support/build.ts'
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { expectProblem } from '../support/problems.ts'
@@ -149,6 +150,19 @@ describe('the audit', () => {
     expect(await entries('&outcome=refused')).toHaveLength(1)
   })
 
+  test('is listed whatever events have in them', async (t) => {
+    const { store, entries, exported, key } = await installation(t)
+    const metadata = { namespace: 'default', correlationId: newId(), commandId: newId(), actor: 'user:ada' }
+    const odd = { stage: 'build', detail: 'a\u0000b\ud83d', 10: 1.5e300, 2: { stage: 'inner' } }
+    const data = { ...odd, command: 'StartExecution', subject: '/', status: 409, code: 'NONE' }
+    const at = new Date().toISOString()
+    const event = { id: newId(), type: 'CommandRefused', version: 1, at, data, metadata }
+    await store.append('audit-default', 'noStream', [event])
+    expect((await entries())[0]!.events).toMatchObject([{ type: 'CommandRefused' }])
+    expect(await entries('&outcome=refused')).toHaveLength(1)
+    expect((await verdictOn(await exported(), (await key()).publicKey)).faults).toEqual([])
+  })
+
   test('has what was done to the installation, in a namespace of its own', async (t) => {
     const { server, entries } = await installation(t)
     await entries()
@@ -180,6 +194,7 @@ describe('the audit', () => {
     expect(await entries('&command=StartExecution')).toHaveLength(6)
     expect(await entries('&command=StartExecution&outcome=refused')).toHaveLength(1)
     expect(await entries('&outcome=accepted')).toHaveLength(all.length - 1)
+    expect(await entries('&from=2030-01-01T00:00:00%2B23:00')).toEqual([])
     const paged: Entry[] = []
     for (let cursor: string | null = ''; cursor !== null; ) {
       const answer: LightMyRequestResponse = await server.inject(
@@ -197,6 +212,7 @@ describe('the audit', () => {
       'command=cancel',
       'outcome=maybe',
       'from=yesterday',
+      'from=0000-01-01T00:00:00Z',
       'cursor=abc',
       'sort=at',
       'limit=0',
@@ -235,6 +251,11 @@ describe('an export', () => {
     expect((await verdictOn(first, publicKey, [newest])).faults).toMatchObject([
       { what: expect.stringContaining('was cut') },
     ])
+    // One that lies before the export says nothing of it, nor one of another namespace.
+    expect((await verdictOn(tail, publicKey, [{ ...kept, sequence: kept.sequence - 1 }])).faults).toMatchObject([
+      { what: expect.stringContaining('before the export begins') },
+    ])
+    expect((await verdictOn(first, publicKey, [{ ...kept, namespace: 'defau1t' }])).faults).not.toEqual([])
     const other = signerOf(generateKeyPairSync('ed25519').privateKey).publicKey
     expect((await verdictOn(first, other)).faults).toMatchObject([
       { what: expect.stringContaining('is signed with the key') },
@@ -243,6 +264,18 @@ describe('an export', () => {
     expectProblem(await server.inject(`${AUDIT}/export?from=0`), 400)
     const nothing = (await server.inject('/v1/other/audit/export')).rawPayload
     expect(await verdictOn(nothing, publicKey)).toMatchObject({ faults: [], to: 0 })
+  })
+
+  test('and the list have nothing to say while the chain is built by a newer version', async (t) => {
+    const { server, run, exported, pool } = await installation(t)
+    await run()
+    await exported()
+    await pool.query(`UPDATE checkpoints SET version = 1 WHERE name = 'events'`)
+    for (const url of [AUDIT, `${AUDIT}/export`, `${AUDIT}/checkpoint`]) {
+      const answer = await server.inject(url)
+      expectProblem(answer, 503, 'UNAVAILABLE')
+      expect(answer.headers['retry-after']).toBe('1')
+    }
   })
 
   test('does not depend on how the read models were built', async (t) => {

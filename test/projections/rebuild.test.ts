@@ -12,7 +12,7 @@ import { createReached } from '../../src/queries/reached.ts'
 import { mixInto } from '../support/mixed-log.ts'
 import { postgresKinds, silent, type TestDatabases } from '../support/postgres.ts'
 import { type RecordedLog, recordedLog, until } from '../support/recorded-log.ts'
-import { begun, completed, completedRun, scheduled, started } from '../support/runs.ts'
+import { begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
 import { skipFor } from '../support/skip.ts'
 
 /** A log with so many runs, and what adds more. */
@@ -288,6 +288,69 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
     await keeper.request('executions', ASKED)
     expect(await ended(pool)).toMatchObject({ status: 'swapped', difference: { total: 0 } })
     expect((await pool.query(`SELECT FROM events WHERE type = 'ProjectionEventSkipped'`)).rowCount).toBe(1)
+  })
+
+  test('what was built and is gone, as after a migration, is built anew, and the live rows are left alone', async () => {
+    const { log, more } = mixed(20)
+    await using projector = await project(log)
+    const { pool, keeper } = projector
+    await projector.caughtUp()
+    for (const name of ['executions', 'schedules', 'pools']) await keeper.request(name, { ...ASKED, hold: true })
+    await inPhase(pool, 'held')
+    const tables = await besides(pool, 'next')
+    expect(tables).toContain('executions')
+    await pool.query(`DROP TABLE ${tables.map((name) => `public_next."${name}"`).join(', ')} CASCADE`)
+    more(20)
+    await projector.caughtUp()
+    for (const name of ['executions', 'schedules', 'pools']) {
+      await until(`${name} to be held again`, async () => (await rebuildOf(pool, name))?.phase === 'held')
+      await keeper.release(name)
+      expect(await ended(pool, name)).toMatchObject({ status: 'swapped', difference: { total: 0 } })
+    }
+    await using whole = await project(log, { batchSize: 1_000_000 })
+    await whole.caughtUp()
+    expect(await hashReadModels(pool)).toEqual(await hashReadModels(whole.pool))
+  })
+
+  test('an event that is left out while a rebuild is held is left out of it', async () => {
+    const { log } = mixed(5)
+    const { stream, id } = completedRun()
+    const taken = log.record(stream, [started(id)])
+    log.record('workflow-default.other', [registered('other')])
+    await using projector = await project(log)
+    const { pool, keeper } = projector
+    await projector.caughtUp()
+    await keeper.request('workflows', { ...ASKED, hold: true })
+    await until('it to be held', async () => (await rebuildOf(pool, 'workflows'))?.phase === 'held')
+    const event = log.events.at(-1)!
+    expect(event.position).toBeGreaterThan(taken)
+    const data = { event, error: 'none', reason: 'of a trial' }
+    log.record('projection-workflows', [{ type: 'ProjectionEventSkipped', data }])
+    await projector.caughtUp()
+    await keeper.release('workflows')
+    // The live row was there before; that is the difference.
+    await until('it to be held again, or swapped', async () => {
+      const rebuild = await rebuildOf(pool, 'workflows')
+      return rebuild?.status === 'swapped'
+    })
+    expect((await pool.query(`SELECT FROM workflows WHERE name = 'other'`)).rowCount).toBe(0)
+  })
+
+  test('two projectors at once build one after the other, and wait for nobody for ever', async () => {
+    const { log, more } = mixed(60)
+    const { pool } = await postgres.createReadModels()
+    await using first = await project(log, { pool, rebuildBatchSize: 60 })
+    await using second = await project(log, { pool, rebuildBatchSize: 60 })
+    await first.caughtUp()
+    for (let times = 0; times < 3; times++) {
+      for (const { name } of projections) await second.keeper.request(name, ASKED)
+      more(10)
+      for (const { name } of projections) expect(await ended(pool, name)).toMatchObject({ status: 'swapped' })
+    }
+    await second.caughtUp()
+    await using whole = await project(log, { batchSize: 1_000_000 })
+    await whole.caughtUp()
+    expect(await hashReadModels(pool)).toEqual(await hashReadModels(whole.pool))
   })
 
   test('PostgreSQL is killed in the middle of rebuilds, and nothing is missing or twice', async (context) => {

@@ -15,12 +15,12 @@ export async function fillReadModels(pool: Pool, executions: number): Promise<vo
     `INSERT INTO workflows SELECT 'default', name, 1, 'active', now(), now(), '{}' FROM unnest($1::text[]) AS name`,
     `INSERT INTO executions (id, namespace, workflow, version, status, input, labels, priority, started_at, finished_at, revision, position)
      SELECT ${ID}, 'default', 'workflow-' || n % 20, 1,
-       CASE WHEN n > ${running} THEN 'running' WHEN n % 10 = 3 THEN 'failed' ELSE 'completed' END, '{"service":"shop"}',
+       CASE WHEN n > ${running} THEN 'running' WHEN (n / 20) % 10 = 3 THEN 'failed' ELSE 'completed' END, '{"service":"shop"}',
        jsonb_build_object('team', 'team-' || (n / 7) % 20, 'branch', 'main'), 0, ${AT(total)},
        CASE WHEN n > ${running} THEN NULL ELSE ${AT(total)} + (n % 600) * interval '1 second' END, 16, n * 17
      FROM generate_series(1, ${total}) n`,
     `INSERT INTO stages (execution_id, stage, ordinal, status, attempt, started_at, finished_at)
-     SELECT ${ID}, s.stage, s.ordinal, CASE WHEN n % 10 = 3 AND s.ordinal = 2 THEN 'failed' ELSE 'completed' END, 1, ${AT(total)},
+     SELECT ${ID}, s.stage, s.ordinal, CASE WHEN (n / 20) % 10 = 3 AND s.ordinal = 2 THEN 'failed' ELSE 'completed' END, 1, ${AT(total)},
        ${AT(total)} + (n % 200) * interval '1 second'
      FROM generate_series(1, ${total}) n CROSS JOIN (VALUES ('build', 0), ('test', 1), ('deploy', 2)) AS s (stage, ordinal)`,
     `INSERT INTO attempts (execution_id, stage, attempt, worker, scheduled_at, started_at, finished_at, outcome, class, rule, recovery, failed_at)
@@ -28,7 +28,7 @@ export async function fillReadModels(pool: Pool, executions: number): Promise<vo
        CASE WHEN s.fails THEN 'failed' ELSE 'completed' END, CASE WHEN s.fails THEN 'test-failure' END, CASE WHEN s.fails THEN 'exit' END,
        CASE WHEN s.fails THEN 'fail-fast' END, CASE WHEN s.fails THEN ${AT(total)} + (n % 200) * interval '1 second' END
      FROM generate_series(1, ${total}) n CROSS JOIN LATERAL
-       (VALUES ('build', false), ('test', false), ('deploy', n % 10 = 3)) AS s (stage, fails)`,
+       (VALUES ('build', false), ('test', false), ('deploy', (n / 20) % 10 = 3)) AS s (stage, fails)`,
     `INSERT INTO events (position, id, stream, revision, type, version, namespace, at, actor, correlation_id, command_id, data, command, source,
        sequence, leads, hash)
      SELECT 2 * n + m, gen_random_uuid(), 'execution-' || ${ID}, m, CASE WHEN m = 1 AND n % 100 = 0 THEN 'CommandRefused' ELSE 'StageScheduled' END,

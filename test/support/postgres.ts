@@ -124,7 +124,7 @@ function databasesOn(server: string): TestDatabases {
     async createReadModels() {
       const url = await createDatabase()
       await migrate(url)
-      const pool = createPool(url, { max: 5 })
+      const pool = createPool(url, { max: 12 })
       pools.push(pool)
       return { url, pool }
     },

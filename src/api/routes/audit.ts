@@ -26,7 +26,8 @@ import { found, pageOf, route } from '../route.ts'
 import { NDJSON } from '../streams.ts'
 
 const tag = 'Audit'
-const PAGE = 1_000
+/** Events may be large. */
+const PAGE = 200
 const NAMES = ['events'] as const
 
 export function auditRoutes({ queries, replay, signer, clock }: App) {
@@ -71,7 +72,7 @@ export function auditRoutes({ queries, replay, signer, clock }: App) {
         const { from } = query
         const previous = await queries.audit.linkAt(namespace, from - 1)
         if (previous === undefined)
-          throw new RequestProblem('NOT_FOUND', `the chain of ${namespace} does not reach sequence ${from - 1}`)
+          throw new RequestProblem('SEQUENCE_UNKNOWN', `the chain of ${namespace} does not reach sequence ${from - 1}`)
         const end = await queries.audit.end(namespace)
         const last = checkpointText(namespace, from, end, clock.now(), signer)
         async function* lines() {
@@ -108,7 +109,7 @@ export function auditRoutes({ queries, replay, signer, clock }: App) {
     key: route(
       { tag, summary: 'The public key of the signatures', answers: { 200: auditKeySchema }, errors: [404] },
       () => {
-        if (signer === undefined) throw new RequestProblem('NOT_FOUND', 'this process signs nothing')
+        if (signer === undefined) throw new RequestProblem('KEY_UNKNOWN', 'this process signs nothing')
         const { keyId, publicKey } = signer
         return { keyId, publicKey }
       },
