@@ -1,6 +1,7 @@
 // Bad input to what controls a run: a problem, no event, and the process lives on.
 import type { InjectOptions } from 'fastify'
 import { describe, expect, test } from 'vitest'
+import { headBesidesAudit } from '../support/head-besides-audit.ts'
 import { expectProblem } from '../support/problems.ts'
 import { scenarioOfFile } from '../support/scenario.ts'
 
@@ -10,9 +11,9 @@ await ended.end()
 const open = await scenario.run({ name: 'long', stages: { build: { uses: 'signal', with: { name: 'go' } } } })
 
 async function refused(request: InjectOptions, status: number, code?: string) {
-  const head = await scenario.store.head()
+  const head = await headBesidesAudit(scenario.store)
   const problem = expectProblem(await scenario.server.inject({ method: 'POST', ...request }), status, code)
-  expect(await scenario.store.head(), 'no event is written').toBe(head)
+  expect(await headBesidesAudit(scenario.store), 'no event is written').toBe(head)
   expect((await scenario.server.inject('/health/live')).statusCode, 'the process lives on').toBe(200)
   return problem
 }

@@ -6,7 +6,7 @@ import { fillReadModels } from '../support/fill-read-models.ts'
 import { largeScans, watchPlans } from '../support/plans.ts'
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 
-const EXECUTIONS = 40_000
+const EXECUTIONS = 25_000
 /** It looks at every failure of a month and its run, of which there may be so many that to read all runs is the better plan. */
 const EXACT = 'failures of a month'
 

@@ -51,7 +51,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
   }
 
   test('however the log is cut into batches, the rows are the same bit for bit', async () => {
-    const log = mixedLog(120)
+    const log = mixedLog(70)
     const expected = await hashesOf(log)
     expect(Object.values(expected).every((hash) => !hash.startsWith('0:'))).toBe(true)
     for (const most of [2, 7, 40, 300]) {
@@ -209,7 +209,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
 
   test('PostgreSQL is killed in the middle, and the projector catches up', async (context) => {
     skipFor(noCrash, context)
-    const log = mixedLog(150)
+    const log = mixedLog(100)
     const warnings: string[] = []
     const logger: Logger = { ...silent, warn: (_, message) => warnings.push(message) }
     const own = await startToCrash()

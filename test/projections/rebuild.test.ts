@@ -337,12 +337,12 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
   })
 
   test('two projectors at once build one after the other, and wait for nobody for ever', async () => {
-    const { log, more } = mixed(60)
+    const { log, more } = mixed(30)
     const { pool } = await postgres.createReadModels()
     await using first = await project(log, { pool, rebuildBatchSize: 60 })
     await using second = await project(log, { pool, rebuildBatchSize: 60 })
     await first.caughtUp()
-    for (let times = 0; times < 3; times++) {
+    for (let times = 0; times < 2; times++) {
       for (const { name } of projections) await second.keeper.request(name, ASKED)
       more(10)
       for (const { name } of projections) expect(await ended(pool, name)).toMatchObject({ status: 'swapped' })
@@ -355,7 +355,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
 
   test('PostgreSQL is killed in the middle of rebuilds, and nothing is missing or twice', async (context) => {
     skipFor(noCrash, context)
-    const { log, more } = mixed(150)
+    const { log, more } = mixed(100)
     const own = await startToCrash()
     try {
       const { pool } = await own.createReadModels()
