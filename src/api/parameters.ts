@@ -12,7 +12,7 @@ const namespace = z
   .refine((name) => !reserved.has(name))
   .meta({ description: 'Namespace; `default` exists from the start.', examples: ['default'] })
 const uuid = z.string().regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/)
-const name = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/)
+export const name = z.string().regex(/^[a-z][a-z0-9_-]{0,62}$/)
 /** Stages that a run generates have the values of their combination in the name. */
 const stageName = z.string().regex(/^[a-z][A-Za-z0-9_.-]{0,127}$/)
 
@@ -27,7 +27,7 @@ export const signalParams = executionParams.extend({
 })
 
 /** Fifteen digits stay within the integers that a number holds exactly. */
-const whole = (what: string) =>
+export const whole = (what: string) =>
   z
     .string()
     .regex(/^\d{1,15}$/, `${what} is a whole number`)
@@ -40,7 +40,7 @@ export const reasonText = z.string().min(1).max(500).meta({ description: 'Why, f
 
 const MAX_LIMIT = 200
 const DEFAULT_LIMIT = 50
-const limit = whole('limit')
+export const limit = whole('limit')
   .refine((count) => count >= 1 && count <= MAX_LIMIT, `limit is 1 to ${MAX_LIMIT}`)
   .meta({ description: `1 to ${MAX_LIMIT}; ${DEFAULT_LIMIT} where it is left out.` })
 const cursor = z.string().min(1).max(1_024).meta({ description: '`nextCursor` of the page before.' })
@@ -54,7 +54,7 @@ const wait = z
   .meta({ description: 'How long to wait for `minPosition`; 2s where it is left out, 30s at most.' })
 
 /** Read your writes: what a command answered as `position` goes here. */
-const freshness = {
+export const freshness = {
   minPosition: whole('minPosition')
     .optional()
     .meta({ description: '`position` that a command answered: nothing older than it is answered.' }),
@@ -69,7 +69,7 @@ export const pageQuery = z.strictObject({
 })
 export type Freshness = z.output<typeof freshQuery>
 
-const instant = z.iso
+export const instant = z.iso
   .datetime({ offset: true, error: 'expected a time such as 2030-01-31T18:00:00Z' })
   .refine((text) => Date.parse(text) >= 0, 'times are of 1970 or later')
 
@@ -196,28 +196,6 @@ export const utilisationQuery = z.strictObject({
   step: step.optional().meta({ description: 'A duration such as 5m.' }),
 })
 
-const analysed = {
-  ...freshness,
-  from: instant.optional().meta({ description: 'What ended at this time or later.' }),
-  to: instant.optional().meta({ description: 'Before this time; now where it is left out.' }),
-}
-export const analyticsQuery = z.strictObject({
-  ...analysed,
-  by: z.enum(['namespace', 'workflow', 'label', 'stage']).default('workflow'),
-  workflow: name.optional().meta({ description: 'With `by=stage`: stages of this workflow.' }),
-  limit: limit.default(DEFAULT_LIMIT).meta({ description: 'How many keys, those with most runs first; 1 to 200.' }),
-})
-export const seriesQuery = z.strictObject({
-  ...analysed,
-  of: z.enum(['namespace', 'workflow', 'label', 'stage']).default('namespace'),
-  key: z
-    .string()
-    .max(400)
-    .default('')
-    .meta({ description: 'Of a workflow its name, of a label `name=value`, of a stage `workflow/stage`.' }),
-  step: z.enum(['hour', 'day', 'week']).optional().meta({ description: 'Hours up to four days, else days.' }),
-})
-
 const position = (what: string) => whole(what).optional()
 
 export const historyQuery = z.strictObject({
@@ -225,35 +203,6 @@ export const historyQuery = z.strictObject({
   from: position('from').meta({ description: 'First revision to answer; 0 where it is left out.' }),
   cursor: position('cursor').meta({ description: '`nextCursor` of the page before, in place of `from`.' }),
   limit: limit.optional(),
-})
-
-export const replayQuery = z.strictObject({
-  cursor: position('cursor').meta({ description: '`nextCursor` of the page before.' }),
-  limit: limit.default(DEFAULT_LIMIT),
-})
-
-export const auditQuery = pageQuery.extend({
-  actor: z
-    .string()
-    .min(1)
-    .max(200)
-    .optional()
-    .meta({ description: 'As answers have it.', examples: ['user:ada'] }),
-  command: z
-    .string()
-    .regex(/^[A-Z][A-Za-z]{0,63}$/, 'command is a name such as CancelExecution')
-    .optional()
-    .meta({ description: 'Commands of this name that somebody sent.' }),
-  outcome: z.enum(['accepted', 'refused']).optional(),
-  from: instant.optional().meta({ description: 'At this time or later.' }),
-  to: instant.optional().meta({ description: 'Before this time.' }),
-})
-
-export const auditExportQuery = freshQuery.extend({
-  from: whole('from')
-    .refine((sequence) => sequence >= 1, 'sequences count from 1')
-    .default(1)
-    .meta({ description: 'First sequence; 1 where it is left out.' }),
 })
 
 export const logsQuery = z.strictObject({

@@ -13,14 +13,8 @@ import {
   toReplay,
 } from '../audit-answers.ts'
 import { awaitPosition } from '../freshness.ts'
-import {
-  auditExportQuery,
-  auditQuery,
-  executionParams,
-  freshQuery,
-  namespaceParams,
-  replayQuery,
-} from '../parameters.ts'
+import { auditExportQuery, auditQuery, replayQuery } from '../history-parameters.ts'
+import { executionParams, freshQuery, namespaceParams } from '../parameters.ts'
 import { RequestProblem } from '../problems.ts'
 import { found, pageOf, route } from '../route.ts'
 import { NDJSON } from '../streams.ts'
