@@ -5,8 +5,9 @@ import { defineConfig } from 'vitest/config'
 const waiting = [
   'test/adapters/{leases-redis-faults,work-queue-kafka-faults,eventstoredb-follow-faults,eventstoredb-append-faults,reports-kafka,cache}.test.ts',
   'test/cli/**/*.test.ts',
-  'test/projections/{rebuild,plans}.test.ts',
-  'test/adapters/check-schema.test.ts',
+  'test/projections/{rebuild,plans,projector}.test.ts',
+  'test/adapters/{check-schema,read-models}.test.ts',
+  'test/api/verify.test.ts',
 ]
 const slow = [
   'test/adapters/**/*.test.ts',
