@@ -1,6 +1,7 @@
 import { Migration } from '@mikro-orm/migrations'
 
-// Within a projection only: each has a checkpoint of its own, and may be built again by itself.
+// Within a projection only: each has a checkpoint of its own, and may be built again by itself. Rows that are there are not looked at: were
+// one of them wrong the program could not start, and nobody could have them built again.
 const REFERENCES = [
   ['workflow_versions', 'namespace, name', 'workflows'],
   ['stages', 'execution_id', 'executions', 'id'],
@@ -21,10 +22,10 @@ export class References extends Migration {
   override up(): void {
     for (const [table, columns, other, theirs = columns] of REFERENCES)
       this.addSql(
-        `alter table ${table} add constraint ${table}_of_${other} foreign key (${columns}) references ${other} (${theirs})`,
+        `alter table ${table} add constraint ${table}_of_${other} foreign key (${columns}) references ${other} (${theirs}) not valid`,
       )
     for (const [table, statuses] of Object.entries(STATUSES))
-      this.addSql(`alter table ${table} add constraint ${table}_status check (status in (${statuses}))`)
+      this.addSql(`alter table ${table} add constraint ${table}_status check (status in (${statuses})) not valid`)
   }
 
   override down(): void {

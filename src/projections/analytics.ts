@@ -26,6 +26,9 @@ const COUNTED = [
 
 const TRIES = `${MS('coalesce(a.started_at, a.scheduled_at)', 'a.finished_at')} AS ms, ${MS('a.scheduled_at', 'a.started_at')} AS wait`
 
+/** An attempt that was lost with its worker says nothing of its work. */
+const FAILED = `a.outcome = 'failed' AND a.rule <> 'worker-lost'`
+
 // Of an attempt that reported its outcome alone the duration is from when it was handed out. A stage is flaky in a run where it
 // completed although an attempt of it had failed. Everything is looked up by the key of the run: joins of what was made within the
 // statement would be loops within loops. The statement answers the runs, each of which has to be there.
@@ -36,14 +39,14 @@ const COUNT = `
   ), ofStages AS MATERIALIZED (
     SELECT r.id, r.namespace, r.workflow || '/' || s.stage AS key, r.finished_at, s.status, t.*
     FROM runs r JOIN stages s ON s.execution_id = r.id CROSS JOIN LATERAL (
-      SELECT count(*) AS attempts, coalesce(bool_or(a.outcome = 'failed'), false) AS failed, coalesce(sum(a.ms), 0) AS ms,
+      SELECT count(*) AS attempts, coalesce(bool_or(${FAILED}), false) AS failed, coalesce(sum(a.ms), 0) AS ms,
         coalesce(sum(a.wait), 0) AS wait
-      FROM (SELECT a.outcome, ${TRIES} FROM attempts a WHERE a.execution_id = r.id AND a.stage = s.stage) a) t
+      FROM (SELECT a.outcome, a.rule, ${TRIES} FROM attempts a WHERE a.execution_id = r.id AND a.stage = s.stage) a) t
   ), inRuns AS (
     SELECT r.*, i.* FROM runs r CROSS JOIN LATERAL (
-      SELECT count(*) AS attempts, count(*) FILTER (WHERE a.attempt > 1) AS retries, coalesce(bool_or(a.outcome = 'failed'), false) AS tried,
+      SELECT count(*) AS attempts, count(*) FILTER (WHERE a.attempt > 1) AS retries, coalesce(bool_or(${FAILED}), false) AS tried,
         coalesce(sum(a.wait), 0) AS wait
-      FROM (SELECT a.attempt, a.outcome, ${TRIES} FROM attempts a WHERE a.execution_id = r.id) a) i
+      FROM (SELECT a.attempt, a.outcome, a.rule, ${TRIES} FROM attempts a WHERE a.execution_id = r.id) a) i
   ), ofRuns AS MATERIALIZED (
     SELECT r.namespace, d.dimension, d.key, r.finished_at, r.status, r.attempts, r.retries, r.status = 'completed' AND r.tried AS flaky,
       r.ms, r.wait

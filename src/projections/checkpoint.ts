@@ -152,23 +152,19 @@ async function fold(
   projection: Projection,
   events: readonly RecordedEvent[],
 ): Promise<readonly Write[]> {
+  const before = await projection.before?.(client, events).catch((error: Error) => {
+    // What the database says may pass with time; that an event lacks what is asked of it does not.
+    throw error instanceof TypeError || isAboutData(error) ? new Poisoned(error) : error
+  })
   try {
-    const before = await projection.before?.(client, events).catch(refused)
     return projection.apply(eventsFor(projection, events), before)
   } catch (error) {
-    throw error instanceof NotRead ? error.cause : new Poisoned(error)
+    throw new Poisoned(error)
   }
 }
 
-/** The database did not answer, which another time it may. */
-class NotRead extends Error {}
-
-function refused(cause: unknown): never {
-  throw new NotRead('what the projection goes on from could not be read', { cause })
-}
-
 async function perform(client: ClientBase, write: Write): Promise<void> {
-  const touched = await send(client, write).catch((error: { code?: string }) => {
+  const touched = await send(client, write).catch((error: Error) => {
     throw isAboutData(error) ? new Poisoned(error) : error
   })
   if (touched === write.count) return
@@ -186,4 +182,4 @@ async function send(client: ClientBase, write: Write): Promise<number> {
 }
 
 /** SQLSTATE classes that speak of the values: cardinality, data, integrity, limits. All others may pass with time. */
-export const isAboutData = ({ code }: { code?: string }): boolean => /^(?:21|22|23|54)/.test(code ?? '')
+export const isAboutData = (error: Error): boolean => /^(?:21|22|23|54)/.test((error as { code?: string }).code ?? '')

@@ -39,7 +39,7 @@ export const events: Projection = {
     )
   },
   apply(batch, before): readonly Write[] {
-    const ends = before as Ends
+    const ends: Ends = new Map(before as Ends)
     const moved = new Set<string>()
     const rows = new Rows(COLUMNS.split(',').length)
     for (const event of batch) moved.add(addRow(rows, event, ends))
@@ -90,7 +90,7 @@ function addRow(rows: Rows, event: RecordedEvent, ends: Ends): string {
 }
 
 /** As PostgreSQL gives it back. */
-const instant = (at: string): string => (at.length === 24 ? at : new Date(at).toISOString())
+const instant = (at: string): string => (at.length === 24 && at.endsWith('Z') ? at : new Date(at).toISOString())
 
 const moveChains = (ends: readonly (readonly [string, End])[]): Write => ({
   kind: 'merge',

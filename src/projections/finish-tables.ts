@@ -25,7 +25,7 @@ export async function finishTables({
     try {
       await make(statement)
     } catch (error) {
-      if (isAboutData(error as { code?: string })) return { error: error as Error }
+      if (isAboutData(error as Error)) return { error: error as Error }
       if (!isTold(error)) throw error
       await pause(BACKOFF_MS.first, signal)
     }

@@ -93,7 +93,7 @@ export async function statementsToFinish(
        AND NOT EXISTS (SELECT FROM pg_index o JOIN pg_class oc ON oc.oid = o.indexrelid WHERE o.indrelid = t.next AND oc.relname = c.relname)
      UNION ALL
      SELECT CASE k.contype WHEN 'f' THEN 3 ELSE 2 END, format('ALTER TABLE %I.%I ADD CONSTRAINT %I %s', $3::text, t.name, k.conname,
-         regexp_replace(pg_get_constraintdef(k.oid), ' REFERENCES (' || quote_ident($2) || '\\.)?', ' REFERENCES ' || quote_ident($3) || '.'))
+         regexp_replace(replace(pg_get_constraintdef(k.oid), ' NOT VALID', ''), ' REFERENCES (' || quote_ident($2) || '\\.)?', ' REFERENCES ' || quote_ident($3) || '.'))
      FROM t JOIN pg_constraint k ON k.conrelid = t.live AND k.contype IN ('u', 'x', 'f')
      WHERE NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conrelid = t.next AND o.conname = k.conname)
      ORDER BY step, statement`,

@@ -1,7 +1,8 @@
 // What an event of a run says, for people.
 import type { ExecutionEvent } from '../domain/execution/events.ts'
 
-const listed = (names: readonly string[]): string => (names.length === 0 ? 'nobody in particular' : names.join(', '))
+const listed = (names: readonly string[]): string => names.join(', ')
+const inStages = (stages: readonly string[]): string => (stages.length === 0 ? '' : ` in ${listed(stages)}`)
 const because = (reason: string): string => (reason === '' ? '' : `: ${reason}`)
 
 /** One sentence; names and reasons are as they were given. */
@@ -29,7 +30,7 @@ export function inWords(event: ExecutionEvent): string {
     case 'ExecutionCompleted':
       return `The run completed; ${event.data.stages} of its stages did.`
     case 'ExecutionFailed':
-      return `The run failed with ${event.data.error.code} in ${listed(event.data.error.stages)}: ${event.data.error.message}`
+      return `The run failed with ${event.data.error.code}${inStages(event.data.error.stages)}: ${event.data.error.message}`
     case 'ExecutionCancelled':
       return `The run was cancelled${because(event.data.reason)}.`
     case 'CompensationStarted':
@@ -77,7 +78,7 @@ function ofStage(event: Extract<ExecutionEvent, { data: { readonly stage: string
     case 'StageCancelled':
       return `was cancelled${because(event.data.reason)}.`
     case 'ApprovalRequested':
-      return `asks ${listed(event.data.approvers)} for ${event.data.required} approval(s).`
+      return `asks ${event.data.approvers.length === 0 ? 'anybody' : listed(event.data.approvers)} for ${event.data.required} approval(s).`
     case 'ApprovalGranted':
       return `was approved by ${event.data.by}.`
     case 'ApprovalRejected':

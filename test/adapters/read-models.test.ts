@@ -202,6 +202,22 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
     expect(await schemaOf(url)).toEqual(after)
   })
 
+  test('rows that were wrong before references came do not keep the program from starting; new ones are refused', async () => {
+    const url = await postgres.createDatabase()
+    const path = await migrations()
+    await rename(join(path, '0009-references.ts'), join(path, 'kept'))
+    await migrate(url, { folder: path })
+    const orphan = (stage: string) =>
+      query(
+        url,
+        `INSERT INTO stages (execution_id, stage, ordinal, status, attempt) VALUES (gen_random_uuid(), '${stage}', 0, 'odd', 0)`,
+      )
+    await orphan('before')
+    await rename(join(path, 'kept'), join(path, '0009-references.ts'))
+    expect(await migrate(url, { folder: path })).toEqual(['0009-references'])
+    await expect(orphan('after')).rejects.toThrow(/violates (foreign key|check) constraint/)
+  })
+
   test('a migration drops what stands beside the live tables, which may lack what those have now', async () => {
     const url = await postgres.createDatabase()
     const path = await migrations()

@@ -50,7 +50,7 @@ async function installation(t: TestContext, options: Parameters<typeof build>[2]
 }
 
 test('a rebuild is asked for, watched and swapped; the rows from before can be had back', async (t) => {
-  const { run, post, one, rebuilt } = await installation(t)
+  const { server, run, post, one, rebuilt } = await installation(t)
   await run()
   expectProblem(await post('executions/rollback'), 409, 'NOTHING_KEPT')
   const asked = await post('executions/rebuild', { reason: 'to see' })
@@ -69,8 +69,15 @@ test('a rebuild is asked for, watched and swapped; the rows from before can be h
     finishedAt: expect.any(String),
   })
   expect((await one('executions')).kept).toMatchObject({ version: 3, position: expect.stringMatching(/^\d+$/) })
-  const back = await post('executions/rollback')
+  const back = await post('executions/rollback', { reason: 'it was better' })
   expect(back.statusCode, back.body).toBe(200)
+  // The reason that is given is on record.
+  const url = '/v1/system/audit?command=RollBackProjection&outcome=accepted'
+  const recorded = await until('the record', async () => {
+    const { items } = (await server.inject(url)).json<{ items: object[] }>()
+    return items.length > 0 && items
+  })
+  expect(recorded).toMatchObject([{ reason: 'it was better', actor: 'user:ada' }])
   expect((await post('executions/forget')).statusCode).toBe(200)
   expect(await one('executions')).not.toHaveProperty('kept')
   expectProblem(await post('executions/forget'), 409, 'NOTHING_KEPT')

@@ -1,42 +1,14 @@
 // `millrace audit`: exports of a running program, verified when it is gone.
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
-import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
-import { endPrograms, type Program, runNode } from '../support/programs.ts'
+import { expect, it, vi } from 'vitest'
+import { outcomeOf, servedProgram } from '../support/served.ts'
 
-const main = join(import.meta.dirname, '../../src/main.ts')
-
-let postgres: TestPostgres
-let database: string
-let data: string
-beforeAll(async () => {
-  postgres = await startTestPostgres()
-  database = await postgres.createDatabase()
-  data = mkdtempSync(join(tmpdir(), 'millrace-audit-'))
-})
-afterEach(endPrograms)
-afterAll(async () => {
-  await postgres.stop()
-  rmSync(data, { recursive: true, force: true })
-})
-
-async function audit(...args: string[]) {
-  const program = runNode(main, ['audit', ...args])
-  const { code } = await program.ended
-  return { code, lines: program.lines, errors: program.errors }
-}
-
-async function start(): Promise<{ program: Program; url: string }> {
-  const args = ['start', '--port', '0', '--data', data, '--database', database, '--log-level', 'error']
-  const program = runNode(main, args)
-  await program.until((lines) => lines.some((line) => line.includes('listens on')))
-  return { program, url: /listens on (\S+)/.exec(program.lines.join('\n'))![1]! }
-}
+const served = servedProgram()
+const audit = (...args: string[]) => outcomeOf('audit', ...args)
 
 it('exports, keeps checkpoints, and verifies without the server', { timeout: 120_000 }, async () => {
-  const { program, url } = await start()
+  const { program, url } = await served.start()
   const json = { 'content-type': 'application/json' }
   const document = JSON.stringify({ name: 'build', stages: { build: { uses: 'shell', with: { run: 'true' } } } })
   const put = await fetch(`${url}/v1/default/workflows/build`, { method: 'PUT', headers: json, body: document })
@@ -45,9 +17,9 @@ it('exports, keeps checkpoints, and verifies without the server', { timeout: 120
     const answer = await fetch(`${url}/v1/default/audit?minPosition=${position}`)
     expect(((await answer.json()) as { items: unknown[] }).items).toHaveLength(1)
   }, 20_000)
-  const file = join(data, 'export.ndjson')
-  const keyFile = join(data, 'key.pem')
-  const kept = join(data, 'checkpoint.json')
+  const file = join(served.data, 'export.ndjson')
+  const keyFile = join(served.data, 'key.pem')
+  const kept = join(served.data, 'checkpoint.json')
   expect(await audit('export', '--url', url, '--out', file)).toEqual({ code: 0, lines: [], errors: [] })
   expect(await audit('export', '--url', url, '--out', file)).toMatchObject({
     code: 1,
@@ -57,7 +29,7 @@ it('exports, keeps checkpoints, and verifies without the server', { timeout: 120
   expect(printed.lines.slice(0, -1)).toEqual(readFileSync(file, 'utf8').trimEnd().split('\n').slice(0, -1))
   writeFileSync(keyFile, `${(await audit('key', '--url', url)).lines.join('\n')}\n`)
   writeFileSync(kept, (await audit('checkpoint', '--url', url)).lines.join('\n'))
-  expect(statSync(join(data, 'audit-key.pem')).mode & 0o777).toBe(0o600)
+  expect(statSync(join(served.data, 'audit-key.pem')).mode & 0o777).toBe(0o600)
   expect(await program.stop('SIGTERM')).toEqual({ code: 0, signal: null })
 
   const verified = await audit('verify', file, '--key', keyFile, '--checkpoint', kept)
@@ -65,7 +37,7 @@ it('exports, keeps checkpoints, and verifies without the server', { timeout: 120
   expect(verified.lines).toEqual([expect.stringMatching(/^verified: 1 records of default \(1 to 1\), complete as of /)])
   expect((await audit('verify', file)).lines[0]).toContain('only a key can tell')
 
-  const changed = join(data, 'changed.ndjson')
+  const changed = join(served.data, 'changed.ndjson')
   writeFileSync(changed, readFileSync(file, 'utf8').replace('user:local', 'user:someone'))
   const found = await audit('verify', changed, '--key', keyFile)
   expect(found.code).toBe(1)
@@ -73,13 +45,13 @@ it('exports, keeps checkpoints, and verifies without the server', { timeout: 120
   expect(found.lines.at(-1)).toMatch(/^not as it was: \d+ faults in/)
 
   // The key stays the same over a restart.
-  const again = await start()
+  const again = await served.start()
   expect((await audit('key', '--url', again.url)).lines).toEqual(readFileSync(keyFile, 'utf8').trimEnd().split('\n'))
   expect(await again.program.stop('SIGTERM')).toEqual({ code: 0, signal: null })
 })
 
 it('says what is wrong with how it was called', async () => {
-  const file = join(data, 'none.ndjson')
+  const file = join(served.data, 'none.ndjson')
   expect(await audit('verify', file)).toMatchObject({ code: 1, errors: [expect.stringContaining('cannot be read')] })
   writeFileSync(file, 'nothing\n')
   expect(await audit('verify', file, '--key', file)).toMatchObject({

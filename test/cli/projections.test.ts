@@ -1,46 +1,16 @@
 // `millrace projections` against a whole program, and against servers that are none.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
-import { query, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
-import { endPrograms, type Program, runNode } from '../support/programs.ts'
+import { expect, it, vi } from 'vitest'
+import { query } from '../support/postgres.ts'
+import { outcomeOf, servedProgram } from '../support/served.ts'
 
-const main = join(import.meta.dirname, '../../src/main.ts')
-
-let postgres: TestPostgres
-let database: string
-let data: string
-beforeAll(async () => {
-  postgres = await startTestPostgres()
-  database = await postgres.createDatabase()
-  data = mkdtempSync(join(tmpdir(), 'millrace-projections-'))
-})
-afterEach(endPrograms)
-afterAll(async () => {
-  await postgres.stop()
-  rmSync(data, { recursive: true, force: true })
-})
-
-async function projections(...args: string[]) {
-  const program = runNode(main, ['projections', ...args])
-  const { code } = await program.ended
-  return { code, lines: program.lines, errors: program.errors }
-}
-
-async function start(): Promise<{ program: Program; url: string }> {
-  const args = ['start', '--port', '0', '--data', data, '--database', database, '--log-level', 'error']
-  const program = runNode(main, args)
-  await program.until((lines) => lines.some((line) => line.includes('listens on')))
-  return { program, url: /listens on (\S+)/.exec(program.lines.join('\n'))![1]! }
-}
-
-const rowsOf = (sql: string) => query(database, sql)
+const served = servedProgram()
+const projections = (...args: string[]) => outcomeOf('projections', ...args)
+const rowsOf = (sql: string) => query(served.database, sql)
 
 it('lists them, builds one again, shows what differed, goes back, and ends as it says', {
   timeout: 120_000,
 }, async () => {
-  const { program, url } = await start()
+  const { program, url } = await served.start()
   const json = { 'content-type': 'application/json' }
   const document = JSON.stringify({ name: 'build', stages: { build: { uses: 'shell', with: { run: 'true' } } } })
   await fetch(`${url}/v1/default/workflows/build`, { method: 'PUT', headers: json, body: document })

@@ -1,43 +1,17 @@
 // `millrace verify` against a whole program, and against servers that are none, or go away.
-import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
-import { query, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
-import { endPrograms, type Program, runNode } from '../support/programs.ts'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { query } from '../support/postgres.ts'
+import { endPrograms } from '../support/programs.ts'
+import { outcomeOf, servedProgram } from '../support/served.ts'
 
-const main = join(import.meta.dirname, '../../src/main.ts')
-const verify = (...args: string[]): Program => runNode(main, ['verify', ...args])
+const verify = (...args: string[]) => outcomeOf('verify', ...args)
 
 afterEach(endPrograms)
 
-async function endOf(program: Program) {
-  const { code } = await program.ended
-  return { code, lines: program.lines, errors: program.errors }
-}
-
 describe('millrace verify on a program that runs', () => {
-  let postgres: TestPostgres
-  let database: string
-  let data: string
-  beforeAll(async () => {
-    postgres = await startTestPostgres()
-    database = await postgres.createDatabase()
-    data = mkdtempSync(join(tmpdir(), 'millrace-verify-'))
-  })
-  afterAll(async () => {
-    await postgres.stop()
-    rmSync(data, { recursive: true, force: true })
-  })
-
-  async function start(): Promise<{ program: Program; url: string }> {
-    const args = ['start', '--port', '0', '--data', data, '--database', database, '--log-level', 'error']
-    const program = runNode(main, args)
-    await program.until((lines) => lines.some((line) => line.includes('listens on')))
-    return { program, url: /listens on (\S+)/.exec(program.lines.join('\n'))![1]! }
-  }
+  const served = servedProgram()
 
   async function run(url: string): Promise<string> {
     const json = { 'content-type': 'application/json' }
@@ -59,37 +33,37 @@ describe('millrace verify on a program that runs', () => {
   }
 
   it('says that all is well, finds what is not, mends it, and ends as it says', { timeout: 120_000 }, async () => {
-    const { program, url } = await start()
+    const { program, url } = await served.start()
     const id = await run(url)
-    const clean = await endOf(verify('--url', url))
+    const clean = await verify('--url', url)
     expect(clean).toMatchObject({ code: 0, errors: [] })
     expect(clean.lines).toEqual([
       expect.stringMatching(/^\d+ events up to position \d+, 0 ended runs and 3 open streams, in [\d.]+ s/),
       expect.stringMatching(/^clean: \d+ invariants hold, nothing has drifted$/),
     ])
 
-    await query(database, `UPDATE stages SET status = 'failed' WHERE stage = 'build'`)
-    const drifted = await endOf(verify('--url', `${url}/`))
+    await query(served.database, `UPDATE stages SET status = 'failed' WHERE stage = 'build'`)
+    const drifted = await verify('--url', `${url}/`)
     expect(drifted).toMatchObject({ code: 1, errors: [] })
     expect(drifted.lines.slice(1)).toEqual([
       `drift: stages ${id}/build differs from what the log says in status`,
       '0 violations in the log, drift in 1 places; mend the drift with --repair',
     ])
-    expect(await endOf(verify('--url', url, '--no-read-models'))).toMatchObject({ code: 0, errors: [] })
+    expect(await verify('--url', url, '--no-read-models')).toMatchObject({ code: 0, errors: [] })
 
-    const mended = await endOf(verify('--url', url, '--repair', '--json'))
+    const mended = await verify('--url', url, '--repair', '--json')
     expect(mended).toMatchObject({ code: 0, errors: [] })
     expect(JSON.parse(mended.lines.join('\n'))).toMatchObject({
       ...{ kind: 'result', clean: true, before: { violations: 0, drift: 1 }, drift: { total: 0, items: [] } },
       repaired: ['built the read models of executions again'],
     })
-    expect((await endOf(verify('--url', url))).code).toBe(0)
+    expect((await verify('--url', url)).code).toBe(0)
     expect(await program.stop('SIGTERM')).toEqual({ code: 0, signal: null })
     expect(program.errors).toEqual([])
 
     // Snapshots of the reactors stand in the log now, and in no read model.
-    const next = await start()
-    const again = await endOf(verify('--url', next.url))
+    const next = await served.start()
+    const again = await verify('--url', next.url)
     expect(again).toMatchObject({ code: 0, errors: [], lines: [expect.any(String), expect.stringMatching(/^clean: /)] })
     expect(await next.program.stop('SIGTERM')).toEqual({ code: 0, signal: null })
   })
@@ -121,12 +95,12 @@ describe('millrace verify on what is no Millrace, or none any more', () => {
 
   it('one line, and 69 where nobody answers or somebody else does', async () => {
     const url = await serve((_, response) => response.writeHead(404).end('nothing here'))
-    expect(await endOf(verify('--url', url))).toEqual({
+    expect(await verify('--url', url)).toEqual({
       ...{ code: 69, lines: [], errors: [`millrace: ${url} answered 404; is it a Millrace of this version?`] },
     })
     server?.close()
     await new Promise((resolve) => server?.once('close', resolve))
-    expect(await endOf(verify('--url', url))).toEqual({
+    expect(await verify('--url', url)).toEqual({
       code: 69,
       lines: [],
       errors: [
@@ -142,15 +116,15 @@ describe('millrace verify on what is no Millrace, or none any more', () => {
       detail: 'a verification is running already; ask again when it is done',
     }
     const busy = await serve((_, response) => response.writeHead(409).end(JSON.stringify(problem)))
-    expect(await endOf(verify('--url', busy))).toEqual({
+    expect(await verify('--url', busy)).toEqual({
       ...{ code: 75, lines: [], errors: [`millrace: ${busy} answered 409: ${problem.detail}`] },
     })
     const failed = await serve(answering(progress, { kind: 'failed', detail: 'the event log is out of reach' }))
-    expect(await endOf(verify('--url', failed))).toEqual({
+    expect(await verify('--url', failed)).toEqual({
       ...{ code: 75, lines: [], errors: ['millrace: the verification came to nothing: the event log is out of reach'] },
     })
     const partly = await serve(answering({ ...result, notChecked: ['the read models: ECONNREFUSED'] }))
-    const { code, lines, errors } = await endOf(verify('--url', partly))
+    const { code, lines, errors } = await verify('--url', partly)
     expect({ code, errors }).toEqual({
       code: 75,
       errors: ['millrace: not everything could be checked: the read models: ECONNREFUSED'],
@@ -163,11 +137,11 @@ describe('millrace verify on what is no Millrace, or none any more', () => {
     const cut = await serve((_, response) => {
       response.write(`${JSON.stringify(progress)}\n`, () => response.destroy())
     })
-    expect(await endOf(verify('--url', cut))).toEqual({ code: 69, lines: [], errors: [`millrace: ${cut} ${gone}`] })
+    expect(await verify('--url', cut)).toEqual({ code: 69, lines: [], errors: [`millrace: ${cut} ${gone}`] })
     const short = await serve(answering(progress))
-    expect(await endOf(verify('--url', short))).toEqual({ code: 69, lines: [], errors: [`millrace: ${short} ${gone}`] })
+    expect(await verify('--url', short)).toEqual({ code: 69, lines: [], errors: [`millrace: ${short} ${gone}`] })
     const strange = await serve((_, response) => response.end('hello\n'))
-    expect(await endOf(verify('--url', strange))).toMatchObject({ code: 69, lines: [], errors: [expect.any(String)] })
+    expect(await verify('--url', strange)).toMatchObject({ code: 69, lines: [], errors: [expect.any(String)] })
   })
 
   it('shows violations, and no escapes of what it is told', async () => {
@@ -178,7 +152,7 @@ describe('millrace verify on what is no Millrace, or none any more', () => {
         invariants: [{ number: 7, says: 'nothing comes after the end of a run', events: 4, violations: 25 }],
       }),
     )
-    const { code, lines } = await endOf(verify('--url', url))
+    const { code, lines } = await verify('--url', url)
     expect(code).toBe(1)
     expect(lines[1]).toBe('invariant 7 (nothing comes after the end of a run) is broken by 25 of 4 events')
     expect(lines[2]).toBe('execution-1 revision 3: invariant 7: x comes after the end')
@@ -191,14 +165,14 @@ describe('millrace verify on what is no Millrace, or none any more', () => {
   it.each([['--url', 'nowhere'], ['--url', 'ftp://127.0.0.1'], ['--mend'], ['more'], ['--url']])(
     'wrong usage ends with 2 and one line: %s %s',
     async (...args) => {
-      const { code, lines, errors } = await endOf(verify(...args.filter((one) => one !== undefined)))
+      const { code, lines, errors } = await verify(...args.filter((one) => one !== undefined))
       expect({ code, lines }).toEqual({ code: 2, lines: [] })
       expect(errors).toEqual([expect.stringMatching(/^millrace: /)])
     },
   )
 
   it('says in --help how it ends', async () => {
-    const { code, lines } = await endOf(verify('--help'))
+    const { code, lines } = await verify('--help')
     expect(code).toBe(0)
     for (const word of ['--url', '--repair', '--json', '--no-read-models', '69', '75'])
       expect(lines.join('\n')).toContain(word)

@@ -14,6 +14,7 @@ import { scheduleEventVersions } from '../../src/domain/schedule/events.ts'
 import { EventFromTheFuture, upcast } from '../../src/domain/upcast.ts'
 import { workerEventVersions } from '../../src/domain/worker/events.ts'
 import { workflowEventVersions, workflowUpcasters } from '../../src/domain/workflow/events.ts'
+import { inWords } from '../../src/queries/in-words.ts'
 import { completed } from '../support/executions.ts'
 
 type Checksums = { readonly [file: string]: string }
@@ -74,6 +75,15 @@ describe('golden events', () => {
     if (event.version === now.version) expect(now).toBe(event)
     else if (additive.has(name)) expect(now.data).toEqual(event.data)
     else expect(now.data).not.toEqual(event.data)
+  })
+
+  it('of runs are told in words, whole sentences of what they say', () => {
+    const types = Object.keys(executionEventVersions)
+    for (const name of names.filter((one) => types.includes(one.split('.')[0]!))) {
+      const said = inWords(upcast(stored(name)) as unknown as ExecutionEvent)
+      expect(said, name).toMatch(/^(The run(’s)?|A run|Stage|What was done|The signal) .{5,}/)
+      expect(said, name).not.toMatch(/undefined|\[object| {2}|\(\)/)
+    }
   })
 
   it('of an older version say today what they said then', () => {

@@ -9,7 +9,7 @@ import { createReached } from '../../src/queries/reached.ts'
 import { mixedLog } from '../support/mixed-log.ts'
 import { silent, startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { type RecordedLog, recordedLog } from '../support/recorded-log.ts'
-import { begun, completed, failed, scheduled, started } from '../support/runs.ts'
+import { begun, completed, completedRun, failed, scheduled, started } from '../support/runs.ts'
 
 let postgres: TestPostgres
 beforeAll(async () => {
@@ -133,6 +133,19 @@ test('of stages it knows attempts, waits, what is flaky, and what takes the time
     // 1 January 2026 is a Thursday.
     { since: '2025-12-29T00:00:00.000Z', ended: 2 },
   ])
+})
+
+test('an attempt that was lost with its worker makes nothing flaky', async () => {
+  const log = recordedLog()
+  const { stream, id } = completedRun()
+  log.record(stream, [started(id), scheduled('build'), begun('build')])
+  const error = { code: 'WORKER_LOST', message: 'gone' }
+  const lost = { stage: 'build', attempt: 1, error, class: 'infrastructure', rule: 'worker-lost', recovery: 'retry' }
+  log.record(stream, [{ type: 'StageFailed', data: lost }, scheduled('build', 2), completed('build', 2)])
+  log.record(stream, [{ type: 'ExecutionCompleted', data: { stages: 1 } }])
+  const analytics = await projected(log)
+  const [whole] = await analytics.by('default', { ...ALL, grain: 'day', by: 'namespace' })
+  expect(whole).toMatchObject({ ended: 1, attempts: 2, retries: 1, flakiness: 0 })
 })
 
 test('percentiles of buckets are those of what was put together', () => {

@@ -5,12 +5,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Batch } from '../../src/ports/event-store.ts'
 import type { Logger } from '../../src/ports/logger.ts'
 import { projections } from '../../src/projections/all.ts'
-import { hashReadModels } from '../../src/projections/hash-read-models.ts'
 import type { Projection } from '../../src/projections/projection.ts'
-import { startProjector } from '../../src/projections/start.ts'
-import { createReached } from '../../src/queries/reached.ts'
+import { hashReadModels } from '../support/hash-read-models.ts'
 import { mixedLog } from '../support/mixed-log.ts'
 import { postgresKinds, silent, type TestDatabases } from '../support/postgres.ts'
+import { projectorsOn } from '../support/projecting.ts'
 import { type RecordedLog, recordedLog, until } from '../support/recorded-log.ts'
 import { begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
 import { skipFor } from '../support/skip.ts'
@@ -23,25 +22,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
   afterAll(() => postgres?.stop())
   beforeEach((context) => skipFor(reason, context))
 
-  type Options = Partial<Parameters<typeof startProjector>[0]>
-
-  /** A projector over a database of its own, stopped when the test ends. */
-  async function project(log: RecordedLog, options: Options = {}) {
-    const { url, pool } = options.pool ? { url: '', pool: options.pool } : await postgres.createReadModels()
-    const stop = new AbortController()
-    const { stopped } = startProjector({ store: log, pool, logger: silent, signal: stop.signal, ...options })
-    const reached = createReached(pool)
-    return {
-      url,
-      pool,
-      reached,
-      async [Symbol.asyncDispose]() {
-        stop.abort()
-        await stopped
-        if (!options.pool) await pool.end()
-      },
-    }
-  }
+  const project = projectorsOn(() => postgres)
 
   /** The hashes that one pass over the whole log gives. */
   async function hashesOf(log: RecordedLog) {
@@ -184,6 +165,15 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
     })
     const { rows } = await projector.pool.query('SELECT count(*) AS runs FROM executions')
     expect(rows).toEqual([{ runs: '50' }])
+  })
+
+  test('an event that lacks what the audit asks of it stops the audit, before it, and is not tried for ever', async () => {
+    const log = recordedLog()
+    const poison = log.record('execution-odd', [started(randomUUID())])
+    Object.assign(log.events[poison]!, { metadata: {} })
+    await using projector = await project(log)
+    const failure = await until('the failure', () => failureOf(projector.pool, 'events'))
+    expect(failure).toMatchObject({ failed_position: String(poison) })
   })
 
   test('a NUL, half a surrogate pair and quotes in what people sent stop nothing', async () => {

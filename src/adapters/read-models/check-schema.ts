@@ -21,7 +21,7 @@ const THINGS = `
   FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef d ON d.adrelid = t.oid AND d.adnum = a.attnum
   UNION ALL
-  SELECT format('constraint %s of %s: %s', k.conname, t.relname, replace(pg_get_constraintdef(k.oid), format('%I.', $1::text), ''))
+  SELECT format('constraint %s of %s: %s', k.conname, t.relname, replace(replace(pg_get_constraintdef(k.oid), format('%I.', $1::text), ''), ' NOT VALID', ''))
   FROM t JOIN pg_constraint k ON k.conrelid = t.oid WHERE k.contype <> 'n'
   UNION ALL
   SELECT format('index %s', replace(pg_get_indexdef(i.indexrelid), format(' ON %I.', $1::text), ' ON ')) FROM t JOIN pg_index i ON i.indrelid = t.oid`

@@ -21,6 +21,19 @@ const skipBody = z.strictObject({
   reason: reasonText,
 })
 
+type Operation<B> = {
+  readonly summary: string
+  readonly description?: string
+  readonly body?: B
+  readonly status: 200 | 202
+}
+type Asked<B extends z.ZodType> = {
+  readonly name: string
+  readonly view: ProjectionView
+  readonly caller: Caller
+  readonly body: z.output<B>
+}
+
 export function projectionRoutes({ queries, keeper, commands, audit }: App) {
   const find = async (name: string): Promise<ProjectionView> => {
     const found = (await queries.projections()).find((one) => one.name === name)
@@ -31,12 +44,27 @@ export function projectionRoutes({ queries, keeper, commands, audit }: App) {
     if (keeper === undefined) throw new RequestProblem('UNAVAILABLE', 'this process has no read models')
     return keeper
   }
-  const after = async (name: string) => toProjection(await find(name))
-  /** Done, which is on record, and how it is now. */
-  const done = async (caller: Caller, name: string) => {
-    await audit.performed(caller, `projection ${name}`)
-    return after(name)
-  }
+
+  /** Does something about a projection, which is then on record with its reason, and answers how it is after that. */
+  const operation = <B extends typeof reasonBody>(
+    { summary, description, body, status }: Operation<B>,
+    act: (asked: Asked<B>) => Promise<RequestProblem | undefined>,
+  ) =>
+    route(
+      {
+        ...{ tag, summary, params: projectionParams, body: body ?? reasonBody, bodyOptional: true, errors: [404, 409] },
+        ...(description === undefined ? {} : { description }),
+        answers: { [status]: projectionSchema },
+      },
+      async ({ params: { name }, body: given, caller }) => {
+        const { reason } = given
+        const asking = reason === undefined ? caller : { ...caller, reason }
+        const problem = await act({ name, view: await find(name), caller: asking, body: given as z.output<B> })
+        if (problem !== undefined) throw problem
+        await audit.performed(asking, `projection ${name}`)
+        return toProjection(await find(name))
+      },
+    )
 
   return {
     list: route(
@@ -55,118 +83,59 @@ export function projectionRoutes({ queries, keeper, commands, audit }: App) {
         answers: { 200: projectionSchema },
         errors: [404],
       },
-      ({ params }) => after(params.name),
+      async ({ params }) => toProjection(await find(params.name)),
     ),
 
-    rebuild: route(
+    rebuild: operation(
       {
-        tag,
         summary: 'Build a read model again beside the live one, then swap',
         description:
           'The live rows serve and follow the log meanwhile. A crash loses nothing: the rebuild goes on where it was. Two are done at once, others wait their turn.',
-        params: projectionParams,
         body: rebuildBody,
-        bodyOptional: true,
-        answers: { 202: projectionSchema },
-        errors: [404, 409],
+        status: 202,
       },
-      async ({ params: { name }, body: { hold, reason = 'asked for' }, caller }) => {
-        await find(name)
-        if (!(await kept().request(name, { by: caller.actor, reason, hold })))
-          throw new RequestProblem('REBUILD_RUNNING', `a rebuild of ${name} is running already; cancel it first`)
-        return done(caller, name)
-      },
+      async ({ name, body: { hold, reason = 'asked for' }, caller }) =>
+        (await kept().request(name, { by: caller.actor, reason, hold }))
+          ? undefined
+          : new RequestProblem('REBUILD_RUNNING', `a rebuild of ${name} is running already; cancel it first`),
     ),
 
-    cancel: route(
-      {
-        tag,
-        summary: 'End a rebuild that is running, and drop what it has built',
-        params: projectionParams,
-        body: reasonBody,
-        bodyOptional: true,
-        answers: { 200: projectionSchema },
-        errors: [404, 409],
-      },
-      async ({ params: { name }, caller }) => {
-        await find(name)
-        if (!(await kept().cancel(name)))
-          throw new RequestProblem('REBUILD_NOT_RUNNING', `no rebuild of ${name} is running`)
-        return done(caller, name)
-      },
+    cancel: operation(
+      { summary: 'End a rebuild that is running, and drop what it has built', status: 200 },
+      async ({ name }) =>
+        (await kept().cancel(name))
+          ? undefined
+          : new RequestProblem('REBUILD_NOT_RUNNING', `no rebuild of ${name} is running`),
     ),
 
-    swap: route(
-      {
-        tag,
-        summary: 'Swap in a rebuild that was held',
-        params: projectionParams,
-        body: reasonBody,
-        bodyOptional: true,
-        answers: { 202: projectionSchema },
-        errors: [404, 409],
-      },
-      async ({ params: { name }, caller }) => {
-        const { rebuild } = await find(name)
-        if (!(await kept().release(name)))
-          throw new RequestProblem(
+    swap: operation({ summary: 'Swap in a rebuild that was held', status: 202 }, async ({ name, view: { rebuild } }) =>
+      (await kept().release(name))
+        ? undefined
+        : new RequestProblem(
             'REBUILD_NOT_HELD',
             `no rebuild of ${name} waits to be swapped in${rebuild?.status === 'running' ? `: it is ${rebuild.phase}` : ''}`,
-          )
-        return done(caller, name)
-      },
+          ),
     ),
 
-    rollBack: route(
+    rollBack: operation(
       {
-        tag,
         summary: 'Exchange the live rows of a read model and those that were live before',
         description: 'It goes on from where those stood. Asked for once more, it is undone.',
-        params: projectionParams,
-        body: reasonBody,
-        bodyOptional: true,
-        answers: { 200: projectionSchema },
-        errors: [404, 409],
+        status: 200,
       },
-      async ({ params: { name }, caller }) => {
-        const { kept: before, rebuild } = await find(name)
-        if (!(await kept().rollBack(name))) throw new RequestProblem('NOTHING_KEPT', whyNot(name, before, rebuild))
-        return done(caller, name)
-      },
+      async ({ name, view: { kept: before, rebuild } }) =>
+        (await kept().rollBack(name)) ? undefined : new RequestProblem('NOTHING_KEPT', whyNot(name, before, rebuild)),
     ),
 
-    forget: route(
-      {
-        tag,
-        summary: 'Drop the rows of a read model that were live before',
-        params: projectionParams,
-        body: reasonBody,
-        bodyOptional: true,
-        answers: { 200: projectionSchema },
-        errors: [404, 409],
-      },
-      async ({ params: { name }, caller }) => {
-        await find(name)
-        if (!(await kept().forget(name))) throw new RequestProblem('NOTHING_KEPT', `nothing is kept of ${name}`)
-        return done(caller, name)
-      },
+    forget: operation(
+      { summary: 'Drop the rows of a read model that were live before', status: 200 },
+      async ({ name }) =>
+        (await kept().forget(name)) ? undefined : new RequestProblem('NOTHING_KEPT', `nothing is kept of ${name}`),
     ),
 
-    retry: route(
-      {
-        tag,
-        summary: 'Have a read model that has stopped try its event again',
-        params: projectionParams,
-        body: reasonBody,
-        bodyOptional: true,
-        answers: { 202: projectionSchema },
-        errors: [404, 409],
-      },
-      async ({ params: { name }, caller }) => {
-        await find(name)
-        if (!(await kept().retry(name))) throw notStopped(name)
-        return done(caller, name)
-      },
+    retry: operation(
+      { summary: 'Have a read model that has stopped try its event again', status: 202 },
+      async ({ name }) => ((await kept().retry(name)) ? undefined : notStopped(name)),
     ),
 
     skip: route(

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg'
-import { projections } from './all.ts'
+import { projections } from '../../src/projections/all.ts'
 
 const tables = projections.flatMap((projection) => projection.tables)
 
