@@ -1,5 +1,5 @@
 // The chain over the audit: what is exported is proved by itself, and no byte of it can be changed unseen.
-import { generateKeyPairSync } from 'node:crypto'
+import { createHash, generateKeyPairSync } from 'node:crypto'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { signerOf } from '../../src/adapters/audit-key.ts'
@@ -106,6 +106,24 @@ describe('an export', () => {
       }),
       { numRuns: 4_000 },
     )
+  })
+
+  test('that was made anew around a record that is missing has a gap, also without the key', async (t) => {
+    const { run, exported } = await audited(t, postgres)
+    await run()
+    const lines = (await exported()).toString().trimEnd().split('\n')
+    const records = lines.slice(1, -1).map((line) => /^\{"record":(.*),"hash":"[0-9a-f]{64}"\}$/s.exec(line)![1]!)
+    let hash = '0'.repeat(64)
+    const chained = records.toSpliced(2, 1).map((record) => {
+      hash = createHash('sha256').update(`${hash}${record}`).digest('hex')
+      return `{"record":${record},"hash":"${hash}"}`
+    })
+    const { checkpoint } = JSON.parse(lines.at(-1)!)
+    const last = `{"checkpoint":${JSON.stringify({ ...checkpoint, hash })}}`
+    const forged = [lines[0], ...chained, last].map((line) => `${line}\n`).join('')
+    expect((await verdictOn(Buffer.from(forged))).faults).toMatchObject([
+      { line: 4, what: expect.stringContaining('is record 4 where 3 is due') },
+    ])
   })
 
   test('of which lines were taken out, put in, exchanged or cut is not verified, and it is said which', async (t) => {

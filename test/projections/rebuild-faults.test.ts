@@ -6,7 +6,7 @@ import { hashReadModels } from '../support/hash-read-models.ts'
 import { postgresKinds, type TestDatabases } from '../support/postgres.ts'
 import { projectorsOn } from '../support/projecting.ts'
 import { ASKED, besides, ended, inPhase, mixed, rebuildOf } from '../support/rebuilding.ts'
-import { recordedLog, until } from '../support/recorded-log.ts'
+import { type RecordedLog, recordedLog, until } from '../support/recorded-log.ts'
 import { begun, completed, completedRun, registered, scheduled, started } from '../support/runs.ts'
 import { skipFor } from '../support/skip.ts'
 
@@ -71,6 +71,69 @@ describe.each(await postgresKinds())('on $name', ({ reason, start, noCrash, star
     await using whole = await project(log, { batchSize: 1_000_000 })
     await whole.caughtUp()
     expect(await hashReadModels(pool)).toEqual(await hashReadModels(whole.pool))
+  })
+
+  test('what PostgreSQL has lost of rows and place is built anew', async () => {
+    const { log, more } = mixed(20)
+    await using projector = await project(log)
+    const { pool, keeper } = projector
+    await projector.caughtUp()
+    await keeper.request('executions', { ...ASKED, hold: true })
+    const { position } = await inPhase(pool, 'held')
+    // Its last moments are gone, both of the rows and of where they stand.
+    const tables = (await besides(pool, 'next')).map((name) => `public_next.${name}`).join(', ')
+    await pool.query(`BEGIN; TRUNCATE ${tables}; UPDATE projection_rebuilds SET position = ${position - 50}; COMMIT`)
+    await pool.query(`UPDATE projection_rebuilds SET started_at = NULL`)
+    more(10)
+    await keeper.release('executions')
+    expect(await ended(pool)).toMatchObject({ status: 'swapped', difference: { total: 0 } })
+    await using whole = await project(log, { batchSize: 1_000_000 })
+    await projector.caughtUp()
+    await whole.caughtUp()
+    expect(await hashReadModels(pool)).toEqual(await hashReadModels(whole.pool))
+  })
+
+  test('an index that is gone before the swap is made again', async () => {
+    const { log } = mixed(10)
+    await using projector = await project(log)
+    const { pool, keeper } = projector
+    await projector.caughtUp()
+    const indexes = async () =>
+      (await pool.query(`SELECT indexname FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1`)).rows
+    const before = await indexes()
+    await keeper.request('executions', { ...ASKED, hold: true })
+    await inPhase(pool, 'held')
+    await pool.query('DROP INDEX public_next.executions_by_start, public_next.stages_in_pools')
+    await keeper.release('executions')
+    expect(await ended(pool)).toMatchObject({ status: 'swapped' })
+    expect(await indexes()).toEqual(before)
+  })
+
+  test('live rows that go on meanwhile are compared as they were at one position', async () => {
+    const { log, more } = mixed(20)
+    const { pool } = await postgres.createReadModels()
+    let moved = false
+    const moving: RecordedLog = {
+      ...log,
+      // The last thing that is asked before both are held against each other.
+      async head() {
+        if (!moved && (await rebuildOf(pool))?.phase === 'comparing') {
+          moved = true
+          more(5)
+          const head = await log.head()
+          await until('the live rows', async () => {
+            const { rows } = await pool.query(`SELECT position FROM checkpoints WHERE name = 'executions'`)
+            return Number(rows[0].position) === head
+          })
+        }
+        return log.head()
+      },
+    }
+    await using projector = await project(moving, { pool })
+    await projector.caughtUp()
+    await projector.keeper.request('executions', ASKED)
+    expect(await ended(pool)).toMatchObject({ status: 'swapped', difference: { total: 0 } })
+    expect(moved).toBe(true)
   })
 
   test('an event that is left out while a rebuild is held is left out of it', async () => {
