@@ -5,7 +5,8 @@ import type { Controlled } from '../commands/control-execution.ts'
 import type { Json, RecordedEvent } from '../domain/message.ts'
 import type { LogLine } from '../ports/stage-logs.ts'
 import type { ExecutionGraph } from '../queries/graph.ts'
-import type { ExecutionSummary, ExecutionView, Page, WorkflowView } from '../queries/queries.ts'
+import type { Page } from '../queries/page.ts'
+import type { ExecutionSummary, ExecutionView, WorkflowView } from '../queries/queries.ts'
 import type { RunDiff } from '../queries/time-travel.ts'
 
 export const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })

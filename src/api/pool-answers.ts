@@ -1,6 +1,7 @@
 // What is answered about pools.
 import { z } from 'zod'
-import type { Page, PoolView } from '../queries/queries.ts'
+import type { Page } from '../queries/page.ts'
+import type { PoolView } from '../queries/queries.ts'
 import { blockers, pageOf, placed, position, resourceName, revision, time } from './answers.ts'
 
 const amounts = z

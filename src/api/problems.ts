@@ -5,7 +5,7 @@ import type { Fault, RejectionCode } from '../domain/rejected.ts'
 import { Rejected } from '../domain/rejected.ts'
 import { StoreUnavailable } from '../ports/event-store.ts'
 import { ChainNotBuilt } from '../queries/audit.ts'
-import { BadCursor } from '../queries/queries.ts'
+import { BadCursor } from '../queries/page.ts'
 import { VerificationRunning } from '../verification/verify.ts'
 import { isOutOfReach } from './out-of-reach.ts'
 

@@ -1,6 +1,7 @@
 // What the API answers about schedules.
 import { z } from 'zod'
-import type { Page, ScheduleDetail, ScheduleView } from '../queries/queries.ts'
+import type { Page } from '../queries/page.ts'
+import type { ScheduleDetail, ScheduleView } from '../queries/queries.ts'
 import { json, time } from './answers.ts'
 
 const position = z.string().meta({ description: 'A place in the whole log.', examples: ['4711'] })

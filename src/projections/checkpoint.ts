@@ -4,9 +4,9 @@ import type { RecordedEvent } from '../domain/message.ts'
 import { START } from '../ports/event-store.ts'
 import { copyInto } from './copy.ts'
 import { Poisoned } from './poison.ts'
-import { goBack, isFree, readPrevious } from './previous.ts'
 import { eventsFor, type Projection, type Write } from './projection.ts'
-import { requestRebuild } from './rebuild-record.ts'
+import { goBack, isFree, readPrevious } from './rebuild/previous.ts'
+import { requestRebuild } from './rebuild/record.ts'
 import { inTransaction } from './transaction.ts'
 
 /** The checkpoint lies before where the reader of the log began: rows were exchanged, or PostgreSQL lost its last moments. */

@@ -1,8 +1,8 @@
 // What people can have done about the read models. A projector does it, which may be in another process: the database tells it.
 import type { Pool } from 'pg'
 import { projections as all } from './all.ts'
-import { forget, goBack, isFree, readPrevious } from './previous.ts'
 import type { Projection } from './projection.ts'
+import { forget, goBack, isFree, readPrevious } from './rebuild/previous.ts'
 import {
   cancelRebuild,
   dropIfEnded,
@@ -10,7 +10,7 @@ import {
   readRebuilds,
   releaseRebuild,
   requestRebuild,
-} from './rebuild-record.ts'
+} from './rebuild/record.ts'
 import { pause } from './retrying.ts'
 import { inTransaction } from './transaction.ts'
 

@@ -4,7 +4,7 @@ import type { Logger } from '../ports/logger.ts'
 import { projections as all } from './all.ts'
 import type { Projection } from './projection.ts'
 import { runProjector } from './projector.ts'
-import { runRebuilds } from './rebuilds.ts'
+import { runRebuilds } from './rebuild/lanes.ts'
 
 /**
  * Keeps the read models until `signal` aborts, and builds those again that somebody asks for; `stopped` resolves then. PostgreSQL

@@ -3,7 +3,7 @@ import type { Pool, QueryResultRow } from 'pg'
 import { type AuditRecord, type Link, NO_LINK, recordText } from '../projections/audit-record.ts'
 import { events } from '../projections/events.ts'
 import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
-import type { Page, PageRequest } from './queries.ts'
+import type { Page, PageRequest } from './page.ts'
 
 type AuditFilter = {
   readonly actor?: string

@@ -1,4 +1,4 @@
-import { BadCursor, type Page, type PageRequest } from './queries.ts'
+import { BadCursor, type Page, type PageRequest } from './page.ts'
 
 const MAX_LIMIT = 200
 

@@ -2,7 +2,8 @@ import type { EntityManager, FilterQuery } from '@mikro-orm/postgresql'
 import { Execution, type ExecutionRow } from '../projections/entities.ts'
 import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
 import { UUID } from './execution.ts'
-import type { ExecutionStatus, ExecutionSummary, Page, PageRequest, Queries } from './queries.ts'
+import type { Page, PageRequest } from './page.ts'
+import type { ExecutionStatus, ExecutionSummary, Queries } from './queries.ts'
 
 type Filter = Parameters<Queries['executions']>[1]
 type Key = readonly [startedAtMs: number, id: string]

@@ -2,7 +2,8 @@ import type { Pool } from 'pg'
 import type { Blocker } from '../domain/execution/events.ts'
 import type { ResourceName } from '../domain/pool/amounts.ts'
 import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
-import type { Page, PageRequest, PoolView, WaitingView } from './queries.ts'
+import type { Page, PageRequest } from './page.ts'
+import type { PoolView, WaitingView } from './queries.ts'
 
 /** Of who holds a pool, and of who waits for it, at most so many are answered; the counts are of all. */
 const MOST_SHOWN = 100

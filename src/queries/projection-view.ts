@@ -1,5 +1,5 @@
 import type { EventInLog } from '../domain/projection/events.ts'
-import type { Difference, Rebuild } from '../projections/rebuild-record.ts'
+import type { Difference, Rebuild } from '../projections/rebuild/record.ts'
 
 /** How far a read model is, and what becomes of it. */
 export type ProjectionView = {

@@ -2,8 +2,8 @@ import type { Pool } from 'pg'
 import type { EventInLog } from '../domain/projection/events.ts'
 import { START } from '../ports/event-store.ts'
 import { projections } from '../projections/all.ts'
-import { type Previous, readAllPrevious } from '../projections/previous.ts'
-import { type Rebuild, readRebuilds } from '../projections/rebuild-record.ts'
+import { type Previous, readAllPrevious } from '../projections/rebuild/previous.ts'
+import { type Rebuild, readRebuilds } from '../projections/rebuild/record.ts'
 import type { ProjectionView, RebuildView } from './projection-view.ts'
 
 type Row = {

@@ -5,6 +5,7 @@ import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { Advice } from './advice/advice.ts'
 import type { AnalyticsQueries } from './analytics.ts'
 import type { AuditQueries } from './audit.ts'
+import type { Page, PageRequest } from './page.ts'
 import type { ProjectionView } from './projection-view.ts'
 
 export type ExecutionStatus = 'running' | 'paused' | 'cancelling' | 'completed' | 'failed' | 'cancelled'
@@ -151,10 +152,6 @@ export type ScheduleDetail = ScheduleView & {
 /** `dueAt` is later than `nominalAt` by the jitter. */
 export type UpcomingTime = { readonly nominalAt: string; readonly dueAt: string }
 
-export type Page<T> = { readonly items: readonly T[]; readonly nextCursor: string | null }
-/** `limit` is 1 to 200; `cursor` is what an earlier page answered. A forged cursor throws `BadCursor`. */
-export type PageRequest = { readonly limit: number; readonly cursor?: string }
-
 export type WorkerStatus = 'running' | 'draining' | 'stopped' | 'lost'
 
 /** A worker serves every namespace; `running` counts the attempts that it runs in the one that was asked about. */
@@ -279,12 +276,4 @@ export interface Queries {
   position(names: readonly ProjectionName[]): Promise<number>
   /** Resolves true once the named projections, or else all, have reached `position`; false when `waitMs` ran out first. */
   reached(position: number, waitMs: number, names?: readonly string[]): Promise<boolean>
-}
-
-/** The cursor was not one that a page answered. */
-export class BadCursor extends Error {
-  constructor() {
-    super('the cursor is not one that an earlier page answered')
-    this.name = 'BadCursor'
-  }
 }

@@ -3,7 +3,8 @@ import type { ScheduleSpec } from '../domain/schedule/events.ts'
 import { dueTime, nextTimes } from '../domain/schedule/nominal-times.ts'
 import { writtenSchedule } from '../domain/schedule/written.ts'
 import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
-import type { Page, PageRequest, ScheduleDetail, ScheduleView, UpcomingTime } from './queries.ts'
+import type { Page, PageRequest } from './page.ts'
+import type { ScheduleDetail, ScheduleView, UpcomingTime } from './queries.ts'
 
 const going = (status: string): string =>
   `(SELECT count(*)::int FROM schedule_runs r WHERE r.namespace = s.namespace AND r.schedule = s.name AND r.status = '${status}')`

@@ -3,7 +3,8 @@ import type { Pool } from 'pg'
 import { Worker, type WorkerRow } from '../projections/entities.ts'
 import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
 import { UUID } from './execution.ts'
-import type { Page, PageRequest, WorkerStatus, WorkerView } from './queries.ts'
+import type { Page, PageRequest } from './page.ts'
+import type { WorkerStatus, WorkerView } from './queries.ts'
 
 const isId = (key: readonly unknown[]): key is readonly [string] =>
   key.length === 1 && typeof key[0] === 'string' && UUID.test(key[0])

@@ -1,7 +1,8 @@
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { Workflow, WorkflowVersion } from '../projections/entities.ts'
 import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
-import type { Page, PageRequest, WorkflowVersionView } from './queries.ts'
+import type { Page, PageRequest } from './page.ts'
+import type { WorkflowVersionView } from './queries.ts'
 
 const isVersion = (key: readonly unknown[]): key is readonly [number] => key.length === 1 && Number.isInteger(key[0])
 

@@ -1,7 +1,8 @@
 import type { EntityManager } from '@mikro-orm/postgresql'
 import { Workflow, type WorkflowRow } from '../projections/entities.ts'
 import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
-import type { Page, PageRequest, WorkflowView } from './queries.ts'
+import type { Page, PageRequest } from './page.ts'
+import type { WorkflowView } from './queries.ts'
 
 const isName = (key: readonly unknown[]): key is readonly [string] => key.length === 1 && typeof key[0] === 'string'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { finishTables } from '../../src/projections/finish-tables.ts'
+import { finishTables } from '../../src/projections/rebuild/finish-tables.ts'
 
 const told = (code: string) => Object.assign(new Error(code), { code })
 const { signal } = new AbortController()

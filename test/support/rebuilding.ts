@@ -1,6 +1,6 @@
 // What specs of rebuilds ask for and wait for.
 import type { Pool } from 'pg'
-import { type Rebuild, readRebuilds } from '../../src/projections/rebuild-record.ts'
+import { type Rebuild, readRebuilds } from '../../src/projections/rebuild/record.ts'
 import { mixInto } from './mixed-log.ts'
 import { recordedLog, until } from './recorded-log.ts'
 

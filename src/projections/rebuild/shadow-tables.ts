@@ -1,7 +1,7 @@
 // Tables of a projection that stand beside the live ones: those that are being built, and those that were live before. They have the
 // same names in schemas of their own, so that the statements of a projection reach whichever the connection searches first.
 import type { ClientBase } from 'pg'
-import { quoted } from './compare-tables.ts'
+import { quoted } from '../compare-tables.ts'
 
 export type Schemas = { readonly live: string; readonly next: string; readonly previous: string }
 

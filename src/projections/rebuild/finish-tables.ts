@@ -1,6 +1,6 @@
-import { isAboutData } from './checkpoint.ts'
-import type { Failure } from './rebuild-record.ts'
-import { BACKOFF_MS, pause } from './retrying.ts'
+import { isAboutData } from '../checkpoint.ts'
+import { BACKOFF_MS, pause } from '../retrying.ts'
+import type { Failure } from './record.ts'
 
 /** PostgreSQL has answered with an error of its own: to ask the same again gives the same. */
 export const isTold = (error: unknown): boolean => /^[0-9A-Z]{5}$/.test((error as { code?: string }).code ?? '')

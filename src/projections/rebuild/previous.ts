@@ -1,6 +1,6 @@
 // The rows that were live before a rebuild was swapped in: they are kept, so that one can go back to them.
 import type { ClientBase } from 'pg'
-import type { Projection } from './projection.ts'
+import type { Projection } from '../projection.ts'
 import { areThere, dropTables, exchange, schemasOf } from './shadow-tables.ts'
 
 type Client = Pick<ClientBase, 'query'>

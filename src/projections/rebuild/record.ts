@@ -1,9 +1,9 @@
 // What is on record of each projection's newest rebuild: a row, which whoever asks for it, watches it or does it shares.
 import type { ClientBase } from 'pg'
-import { START } from '../ports/event-store.ts'
-import type { Drift, Listed } from './findings.ts'
-import { describePoison, type Poison } from './poison.ts'
-import type { Projection } from './projection.ts'
+import { START } from '../../ports/event-store.ts'
+import type { Drift, Listed } from '../findings.ts'
+import { describePoison, type Poison } from '../poison.ts'
+import type { Projection } from '../projection.ts'
 import { dropTables, schemasOf } from './shadow-tables.ts'
 
 type Client = Pick<ClientBase, 'query'>

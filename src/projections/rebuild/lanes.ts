@@ -1,11 +1,11 @@
 // Who looks which rebuilds are asked for, and has some of them done at once.
 import type { Pool } from 'pg'
-import { CheckpointMoved } from './checkpoint.ts'
-import type { Projection } from './projection.ts'
-import { RebuildLane, type RebuildOptions } from './rebuild.ts'
-import { describeFailure, dropIfEnded, type Rebuild, RebuildEnded, readRebuilds } from './rebuild-record.ts'
-import { pause } from './retrying.ts'
-import { inTransaction } from './transaction.ts'
+import { CheckpointMoved } from '../checkpoint.ts'
+import type { Projection } from '../projection.ts'
+import { pause } from '../retrying.ts'
+import { inTransaction } from '../transaction.ts'
+import { RebuildLane, type RebuildOptions } from './lane.ts'
+import { describeFailure, dropIfEnded, type Rebuild, RebuildEnded, readRebuilds } from './record.ts'
 
 /** More would only share the same processors and the same disk. */
 const AT_ONCE = 2

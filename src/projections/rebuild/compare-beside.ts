@@ -1,13 +1,13 @@
 // The rows that were built held against the live ones, as both are at one position; nobody waits for as long as that takes.
 import type { Pool } from 'pg'
-import type { EventStore } from '../ports/event-store.ts'
-import type { Logger } from '../ports/logger.ts'
-import { readCheckpoints } from './checkpoint.ts'
-import { compareTable, describeTable } from './compare-tables.ts'
-import { type Drift, Findings } from './findings.ts'
-import type { Projection } from './projection.ts'
-import type { Difference } from './rebuild-record.ts'
-import { pause } from './retrying.ts'
+import type { EventStore } from '../../ports/event-store.ts'
+import type { Logger } from '../../ports/logger.ts'
+import { readCheckpoints } from '../checkpoint.ts'
+import { compareTable, describeTable } from '../compare-tables.ts'
+import { type Drift, Findings } from '../findings.ts'
+import type { Projection } from '../projection.ts'
+import { pause } from '../retrying.ts'
+import type { Difference } from './record.ts'
 import type { Schemas } from './shadow-tables.ts'
 
 /** A live one that is behind is waited for as long as it moves, and this long when it does not. */

@@ -1,15 +1,18 @@
 // A projection built again beside the live one, which goes on serving: from the first event on, until both can be exchanged. Where
 // it stands is in the database alone, so whoever comes after a crash goes on from there.
 import type { Pool, PoolClient } from 'pg'
-import type { RecordedEvent } from '../domain/message.ts'
-import { type EventStore, START } from '../ports/event-store.ts'
-import type { Logger } from '../ports/logger.ts'
-import { applyEvents, CheckpointMoved } from './checkpoint.ts'
+import type { RecordedEvent } from '../../domain/message.ts'
+import { type EventStore, START } from '../../ports/event-store.ts'
+import type { Logger } from '../../ports/logger.ts'
+import { applyEvents, CheckpointMoved } from '../checkpoint.ts'
+import { type Poison, Poisoned, takeOrFind } from '../poison.ts'
+import { type Projection, prefixesOf } from '../projection.ts'
+import { askAhead, pause, retrying } from '../retrying.ts'
+import { leavingOut, readSkips } from '../skips.ts'
+import { inTransaction } from '../transaction.ts'
 import { compareBeside } from './compare-beside.ts'
 import { finishTables, isTold } from './finish-tables.ts'
-import { type Poison, Poisoned, takeOrFind } from './poison.ts'
 import { keep, setCheckpoint } from './previous.ts'
-import { type Projection, prefixesOf } from './projection.ts'
 import {
   beginAnew,
   beginRebuild,
@@ -22,9 +25,7 @@ import {
   moveRebuild,
   type Rebuild,
   RebuildEnded,
-} from './rebuild-record.ts'
-import { RebuildSpeed } from './rebuild-speed.ts'
-import { askAhead, pause, retrying } from './retrying.ts'
+} from './record.ts'
 import {
   analyse,
   areThere,
@@ -35,8 +36,7 @@ import {
   statementsToFinish,
   swapIn,
 } from './shadow-tables.ts'
-import { leavingOut, readSkips } from './skips.ts'
-import { inTransaction } from './transaction.ts'
+import { RebuildSpeed } from './speed.ts'
 
 export type RebuildOptions = {
   readonly store: Pick<EventStore, 'subscribe' | 'readStream' | 'readAll' | 'head' | 'spacing'>
