@@ -92,6 +92,11 @@ const settings = {
   handlers: list.default([]),
   concurrency: z.coerce.number({ error: 'must be a number from 1 to 1000' }).int().min(1).max(1_000).default(16),
   allowOutbound: list.pipe(z.array(destination)).default([]),
+  archive: z
+    .string()
+    .min(1)
+    .transform((path) => resolve(path))
+    .optional(),
   auditKey: z
     .string()
     .min(1)

@@ -69,6 +69,7 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   healthPort: 'port of /health and /metrics in a process without the API; 0 picks a free one (none)',
   host: 'address it listens on (127.0.0.1)',
   data: 'folder of everything that the embedded profile keeps (./data)',
+  archive: 'the folder that retention puts streams of runs into (<data>/archive)',
   eventStore: 'the log: embedded:<folder>, esdb://… or esdb+discover://… (embedded:<data>/log)',
   queue: 'the work queue: memory: or kafka://… (memory:)',
   leases: 'the leases: memory:, redis://… or rediss://… (memory:)',

@@ -24,8 +24,8 @@ export function startProjectorThread(
   { config, databaseUrl }: { config: Config; databaseUrl: string },
   failed: (error: Error) => void,
 ) {
-  const { data, eventStore, eventStoreWaitMs, logLevel } = config
-  const given: ThreadData = { config: { data, eventStore, eventStoreWaitMs, logLevel }, databaseUrl }
+  const { data, archive, eventStore, eventStoreWaitMs, logLevel } = config
+  const given: ThreadData = { config: { data, archive, eventStore, eventStoreWaitMs, logLevel }, databaseUrl }
   const thread = new Worker(new URL(import.meta.url), { workerData: given })
   const ended = Promise.withResolvers<void>()
   let stopping = false

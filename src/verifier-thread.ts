@@ -23,9 +23,9 @@ export const createThreadedCheck =
   (config: EventStoreSettings, databaseUrl: string): CheckLog =>
   ({ readModels, signal, tell }) =>
     new Promise((resolve, reject) => {
-      const { data, eventStore, eventStoreWaitMs } = config
+      const { data, archive, eventStore, eventStoreWaitMs } = config
       const given: ThreadData = {
-        config: { data, eventStore, eventStoreWaitMs },
+        config: { data, archive, eventStore, eventStoreWaitMs },
         verifies: { databaseUrl, readModels },
       }
       const thread = new Worker(new URL(import.meta.url), {

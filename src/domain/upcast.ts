@@ -3,6 +3,7 @@ import { executionEventVersions, executionUpcasters, type Upcaster } from './exe
 import { type DomainEvent, parseStream, type RecordedEvent } from './message.ts'
 import { poolEventVersions } from './pool/events.ts'
 import { projectionEventVersions } from './projection/events.ts'
+import { removalEventVersions, retentionEventVersions } from './retention/events.ts'
 import { scheduleEventVersions } from './schedule/events.ts'
 import { workerEventVersions } from './worker/events.ts'
 import { workflowEventVersions, workflowUpcasters } from './workflow/events.ts'
@@ -15,8 +16,12 @@ const versions: { readonly [type: string]: number } = {
   ...workerEventVersions,
   ...projectionEventVersions,
   ...auditEventVersions,
+  ...retentionEventVersions,
+  ...removalEventVersions,
 }
-const CATEGORIES = new Set(['execution', 'workflow', 'pool', 'group', 'schedule', 'worker', 'projection', 'audit'])
+const CATEGORIES = new Set([
+  ...['execution', 'workflow', 'pool', 'group', 'schedule', 'worker', 'projection', 'audit', 'retention', 'removal'],
+])
 const upcasters: { readonly [type: string]: readonly Upcaster[] } = { ...executionUpcasters, ...workflowUpcasters }
 
 /** The schema version that events of a type are written in. */

@@ -2,6 +2,7 @@ import type { RecordedEvent } from '../domain/message.ts'
 import { type Link, linkOf, NO_LINK, recordText } from './audit-record.ts'
 import { plainText, Rows } from './copy.ts'
 import type { Projection, Write } from './projection.ts'
+import { agedRemovals, splitRemovals } from './removals.ts'
 
 const COLUMNS = `position, id, stream, revision, type, version, namespace, at, actor, correlation_id, causation_id, command_id, data,
   command, source, reason, sequence, leads, hash`
@@ -22,7 +23,7 @@ export const events: Projection = {
   version: 2,
   tables: ['events', 'audit_chains'],
   rowForEach: { table: 'events', column: 'position' },
-  streams: '',
+  streams: [''],
   handles: 'everything',
   async before(client, batch): Promise<Ends> {
     const namespaces = [...new Set(batch.map(({ metadata }) => plainText(metadata.namespace)))]
@@ -46,6 +47,7 @@ export const events: Projection = {
     return [
       { kind: 'copy', table: 'events', columns: COLUMNS, rows: rows.finish(), count: rows.count },
       moveChains([...moved].map((namespace) => [namespace, ends.get(namespace)!] as const)),
+      ...agedRemovals(['audit'], splitRemovals(batch).removals),
     ]
   },
 }

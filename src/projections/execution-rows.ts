@@ -137,7 +137,7 @@ export function executionWrites(runs: readonly Run[]): Write[] {
     mergeStages(merged.stages),
     mergeAttempts(merged.attempts),
   ]
-  return writes.filter(({ count }) => count > 0)
+  return writes.filter(({ count }) => count !== 0)
 }
 
 function copy<R>(table: string, columns: Columns<R>) {

@@ -6,7 +6,9 @@ import { parseStream, type RecordedEvent } from '../domain/message.ts'
 import { countRuns } from './analytics.ts'
 import { executionWrites } from './execution-rows.ts'
 import { foldStage, goOnAsOthers, newStage, renew, type Stage, stageOf } from './execution-stages.ts'
+import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
 import type { Projection } from './projection.ts'
+import { agedRemovals, removalsHandled, runRemovals, splitRemovals } from './removals.ts'
 
 /** What a batch says about one run; null is what it does not say. JSON is text already. */
 export type Run = {
@@ -33,11 +35,12 @@ export const executions: Projection = {
   name: 'executions',
   version: 3,
   tables: ['executions', 'stages', 'attempts', 'analytics', 'analytics_durations'],
-  streams: 'execution-',
-  handles: executionEventVersions,
+  streams: ['execution-', REMOVAL_STREAMS],
+  handles: { ...executionEventVersions, ...removalsHandled },
   apply(batch) {
+    const { own, removals } = splitRemovals<RecordedEvent<ExecutionEvent>>(batch)
     const runs = new Map<string, Run>()
-    for (const event of batch as readonly RecordedEvent<ExecutionEvent>[]) {
+    for (const event of own) {
       const run = runs.get(event.stream) ?? unknownRun(parseStream(event.stream).id)
       runs.set(event.stream, run)
       run.revision = event.revision
@@ -46,7 +49,8 @@ export const executions: Projection = {
     }
     const ended = [...runs.values()].filter(({ finishedAt }) => finishedAt !== null).map(({ id }) => id)
     const counted = ended.length > 0 ? [countRuns(ended)] : []
-    return [...executionWrites([...runs.values()]), ...counted]
+    const gone = [...runRemovals(removals), ...agedRemovals(['analyticsByHour', 'analyticsByDay'], removals)]
+    return [...executionWrites([...runs.values()]), ...counted, ...gone]
   },
 }
 

@@ -2,7 +2,9 @@ import { parseStream, type RecordedEvent } from '../domain/message.ts'
 import { type Amounts, NOTHING } from '../domain/pool/amounts.ts'
 import { type Held, type PoolEvent, poolEventVersions, type Usage } from '../domain/pool/events.ts'
 import { plainText, Rows } from './copy.ts'
+import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
 import type { Projection, Write } from './projection.ts'
+import { agedRemovals, removalsHandled, splitRemovals } from './removals.ts'
 
 const of = (what: string): string => `${what}_slots, ${what}_cpu, ${what}_memory, ${what}_disk`
 const GRANT_COLUMNS =
@@ -37,13 +39,14 @@ export const pools: Projection = {
   name: 'pools',
   version: 1,
   tables: ['pools', 'pool_grants', 'pool_usage'],
-  streams: 'pool-',
-  handles: poolEventVersions,
+  streams: ['pool-', REMOVAL_STREAMS],
+  handles: { ...poolEventVersions, ...removalsHandled },
   apply(batch) {
     const usage = new Rows(USAGE_COLUMNS.split(',').length)
     const folded: Folded = { pools: new Map(), grants: new Map(), released: [], usage }
-    for (const event of batch as readonly RecordedEvent<PoolEvent>[]) fold(folded, event)
-    return writes(folded)
+    const { own, removals } = splitRemovals<RecordedEvent<PoolEvent>>(batch)
+    for (const event of own) fold(folded, event)
+    return [...writes(folded), ...agedRemovals(['pools'], removals)]
   },
 }
 
@@ -140,5 +143,5 @@ function writes({ pools: changed, grants, released, usage }: Folded): Write[] {
     release,
     { kind: 'copy', table: 'pool_usage', columns: USAGE_COLUMNS, rows: usage.finish(), count: usage.count },
   ]
-  return all.filter(({ count }) => count > 0)
+  return all.filter(({ count }) => count !== 0)
 }

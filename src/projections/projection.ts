@@ -2,11 +2,13 @@ import type { ClientBase } from 'pg'
 import { AUDIT_STREAMS } from '../domain/audit/events.ts'
 import type { RecordedEvent } from '../domain/message.ts'
 import { PROJECTION_STREAMS } from '../domain/projection/events.ts'
+import { REMOVAL_STREAMS, RETENTION_STREAMS } from '../domain/retention/events.ts'
 import { upcast } from '../domain/upcast.ts'
 
 /**
  * Rows on their way into a table. `copy` adds rows, in the binary format of COPY; `merge` runs `sql`
- * over columns of equal length. Either must touch exactly `count` rows, or the projection is not what it should be.
+ * over columns of equal length. Either must touch exactly `count` rows, or the projection is
+ * not what it should be; `any` is for what goes, which may be gone already.
  */
 export type Write =
   | {
@@ -22,7 +24,7 @@ export type Write =
       readonly name: string
       readonly sql: string
       readonly columns: readonly (readonly unknown[])[]
-      readonly count: number
+      readonly count: number | 'any'
     }
 
 /** A read model as data: the runner owns batches, checkpoint, transaction and retry. */
@@ -33,8 +35,8 @@ export type Projection = {
   readonly tables: readonly string[]
   /** A table to which every event adds one row that never changes, and its column with the position of that event. */
   readonly rowForEach?: { readonly table: string; readonly column: string }
-  /** Beginning of the names of the streams it reads; every event in them must be one that it handles. */
-  readonly streams: string
+  /** Beginnings of the names of the streams it reads; every event in them must be one that it handles. */
+  readonly streams: readonly string[]
   /** The newest schema version it understands of each type of event, or that it keeps every event as it is. */
   readonly handles: Readonly<Record<string, number>> | 'everything'
   /** What `apply` goes on from, of the projection's own tables; read in the transaction that writes. */
@@ -48,21 +50,26 @@ export const PREFIXES: readonly string[] = [
   ...['execution-', 'workflow-', 'pool-', 'group-', 'schedule-', 'worker-'],
   PROJECTION_STREAMS,
   AUDIT_STREAMS,
+  RETENTION_STREAMS,
+  REMOVAL_STREAMS,
 ]
 
 /** Those of the streams that a projection reads. */
 export const prefixesOf = ({ streams }: Projection): readonly string[] =>
-  PREFIXES.filter((prefix) => prefix.startsWith(streams))
+  PREFIXES.filter((prefix) => streams.some((start) => prefix.startsWith(start)))
 
 /** Whether nothing in `batch` is for a projection. */
-export const isIdle = ({ streams }: Projection, batch: readonly RecordedEvent[]): boolean =>
-  !batch.some(({ stream }) => stream.startsWith(streams))
+export const isIdle = (projection: Projection, batch: readonly RecordedEvent[]): boolean =>
+  !batch.some((event) => isOf(projection, event))
+
+const isOf = ({ streams }: Projection, { stream }: RecordedEvent): boolean =>
+  streams.some((start) => stream.startsWith(start))
 
 /** The events of `batch` that are for a projection, in their newest version. @throws when one is of a type or version that it does not know */
 export function eventsFor(projection: Projection, batch: readonly RecordedEvent[]): readonly RecordedEvent[] {
-  const { streams, handles } = projection
+  const { handles } = projection
   if (handles === 'everything') return batch
-  const own = batch.filter((event) => event.stream.startsWith(streams))
+  const own = batch.filter((event) => isOf(projection, event))
   for (const { type, version } of own) {
     const known = handles[type]
     if (known === undefined) throw new Error(`${type} is no event that this version of the program knows`)

@@ -103,7 +103,7 @@ export function scheduleWrites(changes: readonly ScheduleChange[]): Write[] {
       runColumns,
       all.filter(({ run }) => !run.begun),
     ),
-  ].filter(({ count }) => count > 0)
+  ].filter(({ count }) => count !== 0)
 }
 
 const merge = <T>(name: string, sql: string, columns: readonly Column<T>[], rows: readonly T[]): Write => ({

@@ -1,7 +1,9 @@
 // Schedules and their nominal times that have a run: the fold of a batch. `schedule-rows.ts` turns it into rows.
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
 import { type ScheduleEvent, type ScheduleSpec, scheduleEventVersions } from '../domain/schedule/events.ts'
+import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
 import type { Projection } from './projection.ts'
+import { agedRemovals, removalsHandled, splitRemovals } from './removals.ts'
 import { scheduleWrites } from './schedule-rows.ts'
 
 /** What a batch says about one schedule; null is what it does not say. */
@@ -49,11 +51,12 @@ export const schedules: Projection = {
   name: 'schedules',
   version: 1,
   tables: ['schedules', 'schedule_runs'],
-  streams: 'schedule-',
-  handles: scheduleEventVersions,
+  streams: ['schedule-', REMOVAL_STREAMS],
+  handles: { ...scheduleEventVersions, ...removalsHandled },
   apply(batch) {
     const changes = new Map<string, ScheduleChange>()
-    for (const event of batch as readonly RecordedEvent<ScheduleEvent>[]) {
+    const { own, removals } = splitRemovals<RecordedEvent<ScheduleEvent>>(batch)
+    for (const event of own) {
       const change = changes.get(event.stream) ?? unchanged(event)
       changes.set(event.stream, change)
       change.updatedAt = event.at
@@ -61,7 +64,7 @@ export const schedules: Projection = {
       change.position = event.position
       fold(change, event)
     }
-    return scheduleWrites([...changes.values()])
+    return [...scheduleWrites([...changes.values()]), ...agedRemovals(['scheduleRuns'], removals)]
   },
 }
 

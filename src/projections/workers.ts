@@ -31,7 +31,7 @@ export const workers: Projection = {
   name: 'workers',
   version: 1,
   tables: ['workers'],
-  streams: 'worker-',
+  streams: ['worker-'],
   handles: workerEventVersions,
   apply(batch) {
     const rows = new Map<string, Row>()
@@ -77,7 +77,7 @@ function writes(rows: readonly Row[]): Write[] {
   }
   const columns = livesOf(changed)
   const change: Write = { kind: 'merge', name: 'workers-change', sql: CHANGE, columns, count: changed.length }
-  return [upsert, change].filter(({ count }) => count > 0)
+  return [upsert, change].filter(({ count }) => count !== 0)
 }
 
 const livesOf = (rows: readonly Row[]): readonly (readonly unknown[])[] => [

@@ -29,7 +29,7 @@ export const workflows: Projection = {
   name: 'workflows',
   version: 1,
   tables: ['workflows', 'workflow_versions'],
-  streams: 'workflow-',
+  streams: ['workflow-'],
   handles: workflowEventVersions,
   apply(batch) {
     const folded: Folded = {

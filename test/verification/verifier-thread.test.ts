@@ -45,7 +45,7 @@ test('it answers what a reading in this thread answers', async () => {
   const store = await record(20)
   const told: Told[] = []
   const findings = await createThreadedCheck(
-    { data, eventStore: undefined, eventStoreWaitMs: 0 },
+    { data, eventStore: undefined, archive: undefined, eventStoreWaitMs: 0 },
     NOWHERE,
   )(asked(undefined, told))
   expect(findings).toEqual(await createCheckLog(store, undefined)(asked()))
@@ -57,7 +57,7 @@ test('it answers what a reading in this thread answers', async () => {
 test('read models that cannot be reached are told of, and the log is checked all the same', async () => {
   const store = await record(3)
   const findings = await createThreadedCheck(
-    { data, eventStore: undefined, eventStoreWaitMs: 0 },
+    { data, eventStore: undefined, archive: undefined, eventStoreWaitMs: 0 },
     NOWHERE,
   )({ ...asked(), readModels: true })
   expect(findings.notChecked).toEqual([expect.stringMatching(/^the read models: .*ECONNREFUSED/)])
@@ -68,7 +68,7 @@ test('read models that cannot be reached are told of, and the log is checked all
 test('it ends when it is told to, and the log can be read on', async () => {
   const store = await record(3)
   const stop = new AbortController()
-  const check = createThreadedCheck({ data, eventStore: undefined, eventStoreWaitMs: 0 }, NOWHERE)(asked(stop.signal))
+  const check = createThreadedCheck({ data, eventStore: undefined, archive: undefined, eventStoreWaitMs: 0 }, NOWHERE)(asked(stop.signal))
   stop.abort(new Error('enough'))
   await expect(check).rejects.toThrow('enough')
   expect(await store.head()).toBeGreaterThan(0)
@@ -79,7 +79,7 @@ test('a log that cannot be opened is an error of the check alone', async () => {
   await (await record(1)).close()
   await writeFile(join(data, 'log', LOG_FILE), 'this is no log')
   await expect(
-    createThreadedCheck({ data, eventStore: undefined, eventStoreWaitMs: 0 }, NOWHERE)(asked()),
+    createThreadedCheck({ data, eventStore: undefined, archive: undefined, eventStoreWaitMs: 0 }, NOWHERE)(asked()),
   ).rejects.toThrow('event log')
 })
 

@@ -1,0 +1,98 @@
+// What retention takes from the read models. Every removal is an event, so that rows that are built again lose the same.
+import type { RecordedEvent } from '../domain/message.ts'
+import { REMOVAL_STREAMS, type RemovalEvent, type RemovalEventOf, removalEventVersions } from '../domain/retention/events.ts'
+import type { AgedTable } from '../domain/retention/policy.ts'
+import type { Write } from './projection.ts'
+
+/** For projections that lose rows: beside `handles` of their own. */
+export const removalsHandled = removalEventVersions
+
+/** The events of a batch that are the projection's own, and those that say what goes. */
+export function splitRemovals<E extends RecordedEvent>(batch: readonly RecordedEvent[]) {
+  const isRemoval = ({ stream }: RecordedEvent): boolean => stream.startsWith(REMOVAL_STREAMS)
+  return {
+    own: batch.filter((event) => !isRemoval(event)) as readonly RecordedEvent[] as readonly E[],
+    removals: batch.filter(isRemoval) as readonly RecordedEvent<RemovalEvent>[],
+  }
+}
+
+const write = (name: string, sql: string, ...columns: (readonly unknown[])[]): Write => ({
+  kind: 'merge',
+  name,
+  sql,
+  columns,
+  count: 'any',
+})
+
+/** In the order of what refers to what. */
+const OF_RUNS = ['attempts', 'stages', 'executions'].map((table) => {
+  const id = table === 'executions' ? 'id' : 'execution_id'
+  return [`${table}-remove`, `DELETE FROM ${table} WHERE ${id} = ANY($1::uuid[])`] as const
+})
+const ARCHIVE = `UPDATE executions SET archived_in = f.file FROM unnest($1::text[]) AS f (file) WHERE id = ANY($2::uuid[])`
+const RESTORE = `UPDATE executions SET archived_in = NULL, restored_at = r.at FROM unnest($1::timestamptz[]) AS r (at) WHERE id = ANY($2::uuid[])`
+
+/** What becomes of the rows of runs. */
+export function runRemovals(removals: readonly RecordedEvent<RemovalEvent>[]): readonly Write[] {
+  return removals.flatMap(({ type, data, at }): readonly Write[] => {
+    switch (type) {
+      case 'RunsArchived':
+        return [write('executions-archive', ARCHIVE, [(data as RemovalEventOf<'RunsArchived'>['data']).file], data.runs)]
+      case 'RunsRestored':
+        return [write('executions-restore', RESTORE, [at], data.runs)]
+      case 'RunsRemoved':
+        return OF_RUNS.map(([name, sql]) => write(name, sql, data.runs))
+      case 'RowsRemoved':
+        return []
+    }
+  })
+}
+
+const ANALYTICS = (table: string, grain: string): string => `
+  DELETE FROM ${table} t USING unnest($1::text[], $2::timestamptz[]) AS r (namespace, up_to)
+  WHERE t.namespace = r.namespace AND t.grain = '${grain}' AND t.since < r.up_to`
+
+/** The row of a pool that was the last before says what was in use until the next, so it stays. */
+const OF_POOLS = `
+  DELETE FROM pool_usage u USING unnest($1::text[], $2::timestamptz[]) AS r (namespace, up_to)
+  WHERE u.namespace = r.namespace AND u.at < r.up_to AND EXISTS (
+    SELECT FROM pool_usage l WHERE l.namespace = u.namespace AND l.pool = u.pool AND l.at < r.up_to AND (l.at, l.position) > (u.at, u.position))`
+const OF_GRANTS = `
+  DELETE FROM pool_grants g USING unnest($1::text[], $2::timestamptz[]) AS r (namespace, up_to)
+  WHERE g.namespace = r.namespace AND g.released_at < r.up_to`
+const OF_SCHEDULES = `
+  DELETE FROM schedule_runs s USING unnest($1::text[], $2::timestamptz[]) AS r (namespace, up_to)
+  WHERE s.namespace = r.namespace AND s.status NOT IN ('open', 'queued') AND s.updated_at < r.up_to`
+// The hash of the last record that goes stays: what comes after it is linked to it.
+const OF_AUDIT = `
+  WITH gone AS (
+    DELETE FROM events e USING unnest($1::text[], $2::bigint[]) AS r (namespace, up_to)
+    WHERE e.namespace = r.namespace AND e.sequence <= r.up_to RETURNING e.namespace, e.sequence, e.hash
+  ), last AS (SELECT DISTINCT ON (namespace) * FROM gone ORDER BY namespace, sequence DESC)
+  UPDATE audit_chains c SET removed_to = l.sequence, removed_hash = l.hash FROM last l WHERE c.namespace = l.namespace`
+
+const AGED: Readonly<Record<AgedTable, readonly (readonly [name: string, sql: string])[]>> = {
+  audit: [['events-remove', OF_AUDIT]],
+  analyticsByHour: [
+    ['analytics-remove-hours', ANALYTICS('analytics', 'hour')],
+    ['durations-remove-hours', ANALYTICS('analytics_durations', 'hour')],
+  ],
+  analyticsByDay: [
+    ['analytics-remove-days', ANALYTICS('analytics', 'day')],
+    ['durations-remove-days', ANALYTICS('analytics_durations', 'day')],
+  ],
+  pools: [
+    ['pool-usage-remove', OF_POOLS],
+    ['pool-grants-remove', OF_GRANTS],
+  ],
+  scheduleRuns: [['schedule-runs-remove', OF_SCHEDULES]],
+}
+
+/** What becomes of rows that lose their age's right to be there. */
+export function agedRemovals(tables: readonly AgedTable[], removals: readonly RecordedEvent<RemovalEvent>[]): readonly Write[] {
+  return removals.flatMap(({ type, data, metadata: { namespace } }): readonly Write[] => {
+    if (type !== 'RowsRemoved') return []
+    const { table, upTo } = data as RemovalEventOf<'RowsRemoved'>['data']
+    return tables.includes(table) ? AGED[table].map(([name, sql]) => write(name, sql, [namespace], [upTo])) : []
+  })
+}
