@@ -10,11 +10,13 @@ import { createScheduleCommands } from './commands/manage-schedules.ts'
 import { createWorkflowCommands } from './commands/register-workflow.ts'
 import { createReportIntake } from './commands/report-intake.ts'
 import { createRestoreExecution } from './commands/restore-execution.ts'
+import { createRetentionCommands } from './commands/retention.ts'
 import { createScheduledRuns } from './commands/scheduled-runs.ts'
 import { createSkipEvent } from './commands/skip-event.ts'
 import { createStartExecution } from './commands/start-execution.ts'
 import { createSubWorkflows } from './commands/sub-workflows.ts'
 import { createLoseWorker, createWorkerRegistry } from './commands/worker-life.ts'
+import type { Archive } from './ports/archive.ts'
 import { type Cache, noCache } from './ports/cache.ts'
 import type { Clock } from './ports/clock.ts'
 import type { EventStore } from './ports/event-store.ts'
@@ -38,6 +40,7 @@ import { createScheduler } from './reactors/scheduler.ts'
 import { createSubWorkflowReactor } from './reactors/sub-workflows.ts'
 import { createTimekeeper } from './reactors/timekeeper.ts'
 import { createWorkerWatch } from './reactors/worker-watch.ts'
+import { createRetention, type RetentionOptions } from './retention/retention.ts'
 import { type CheckLog, createCheckLog } from './verification/check-log.ts'
 import type { Engine } from './verification/open-checks.ts'
 import { createVerification } from './verification/verify.ts'
@@ -53,6 +56,8 @@ export type Ports = {
   readonly cache?: Cache
   /** Signs exports of the audit; without one they are not signed. */
   readonly signer?: Signer
+  /** Takes streams out of the log; without one they stay there. */
+  readonly archive?: Archive
 }
 
 export type App = ReturnType<typeof createApp>
@@ -65,8 +70,12 @@ export type Settings = {
   readonly snapshotEvery?: number
 }
 
-/** What a process with a database has besides: who keeps the read models, and how the log is read when the installation is verified. */
-export type Keeping = { readonly checkLog: CheckLog; readonly keeper: ProjectionKeeper }
+/** What a process with a database has besides: the database, who keeps the read models, and how the log is read when the installation is verified. */
+export type Keeping = {
+  readonly pool: RetentionOptions['pool']
+  readonly checkLog: CheckLog
+  readonly keeper: ProjectionKeeper
+}
 
 const defaultSettings: Settings = { leaseMs: 30_000, heartbeatMs: 500, leaseCheckMs: 2_000 }
 
@@ -90,8 +99,17 @@ export function createApp(
     definePool: createDefinePool(handle),
     schedules: createScheduleCommands(handle),
     skipEvent: createSkipEvent(handle),
+    retention: createRetentionCommands(handle),
   }
 
+  const { archive } = ports
+  const retention =
+    keeping &&
+    archive &&
+    createRetention({
+      ...{ store, archive, logs, clock, logger, pool: keeping.pool, commands: commands.retention },
+      reached: (...asked) => queries.reached(...asked),
+    })
   const history = createHistory(store)
   const audit = createAuditRecords(handle)
   const whatIf = createWhatIf(history, queries)
@@ -108,6 +126,8 @@ export function createApp(
     stageLogs: logs,
     /** What can be done about the read models; undefined in a process that has none. */
     keeper: keeping?.keeper,
+    /** What is kept for how long; undefined in a process that has no read models. */
+    retention,
     /** What takes the reports of workers, also of those in other processes. */
     reports,
     /** Takes a report that a worker has sent without waiting for the answer. */

@@ -102,6 +102,7 @@ const settings = {
     .min(1)
     .transform((path) => resolve(path))
     .optional(),
+  cleanUpMinutes: z.coerce.number({ error: 'must be a number of minutes' }).min(0).max(10_080).default(60),
   keepWorkHours: z.coerce.number({ error: 'must be a number of hours' }).min(0).default(24),
   traces: url('http://', 'https://').optional(),
   logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),

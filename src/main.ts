@@ -18,6 +18,7 @@ import {
   showDifference,
   skipEvent,
 } from './cli/projections.ts'
+import { cleanUp, previewRetention, setRetention, showRetention, unarchive } from './cli/retention.ts'
 import { BadAddress, Refused, ServerBusy, ServerUnreachable } from './cli/server.ts'
 import { verify } from './cli/verify.ts'
 import { ConfigError, flagOf, readConfig, settingNames, variableOf } from './config.ts'
@@ -87,6 +88,7 @@ const said: Readonly<Record<(typeof settingNames)[number], string>> = {
   allowOutbound: 'private hosts or CIDRs that http stages may reach, separated by commas (none)',
   auditKey:
     'file with the private key (Ed25519, PKCS #8 in PEM) that exports of the audit are signed with; made where there is none (<data>/audit-key.pem)',
+  cleanUpMinutes: 'how often what retention policies say is taken away, minutes; 0 is never (60)',
   keepWorkHours: 'how long the working directory of a run is kept after its end, hours (24)',
   traces: 'collector of traces, OTLP over HTTP: http://127.0.0.1:4318/v1/traces (none)',
   logLevel: 'trace, debug, info, warn, error, fatal or silent (info)',
@@ -168,6 +170,23 @@ audit
   .action(async (file, options) => {
     process.exitCode = await verifyAudit(file, options)
   })
+
+const retention = program.command('retention').description('what a running Millrace keeps for how long, and what goes')
+const ofRetention = (usage: string, description: string): Command =>
+  retention
+    .command(usage)
+    .description(description)
+    .option('--url <url>', 'where it listens', 'http://127.0.0.1:8080')
+    .option('--namespace <name>', 'whose it is', 'default')
+ofRetention('show', 'the policy, what there is, and what could be set')
+  .option('--json', 'print it as JSON')
+  .action(showRetention)
+ofRetention('set <file>', 'set the policy of a file, JSON or YAML').action(setRetention)
+ofRetention('preview [file]', 'what a clean-up would take, by the policy that holds or that of a file')
+  .option('--json', 'print it as JSON')
+  .action(previewRetention)
+ofRetention('clean-up', 'take it now, which else happens every --clean-up-minutes').action(cleanUp)
+ofRetention('unarchive <execution>', 'put the stream of a run back into the log').action(unarchive)
 
 const projections = program
   .command('projections')

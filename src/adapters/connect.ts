@@ -19,7 +19,7 @@ import { openKafkaQueue } from './work-queue/kafka.ts'
 import { createMemoryQueue } from './work-queue/memory.ts'
 
 /** What a worker needs. */
-type Links = Omit<Ports, 'store'> & {
+type Links = Omit<Ports, 'store' | 'archive'> & {
   /** Why leases cannot be asked for right now, as far as is known: what runs goes on, and nothing new begins. */
   leasesAway(): string | undefined
   close(): Promise<void>
@@ -40,7 +40,7 @@ export type Connected = Ports &
 export async function connect(config: Config, logger: Logger, signal?: AbortSignal): Promise<Connected> {
   const links = await connectLinks(config, logger, signal)
   try {
-    const { store, failed, refusing } = await openEventStore(config, logger, signal)
+    const { store, archive, failed, refusing } = await openEventStore(config, logger, signal)
     const { cache: url } = config
     const cache = url.startsWith('memory:') ? createMemoryCache(systemClock) : createRedisCache({ url, logger })
     const close = async (): Promise<void> => {
@@ -48,7 +48,7 @@ export async function connect(config: Config, logger: Logger, signal?: AbortSign
       await links.close()
       await store.close()
     }
-    return { ...links, store, cache, failed, refusing, close }
+    return { ...links, store, archive, cache, failed, refusing, close }
   } catch (error) {
     await links.close()
     throw error

@@ -36,5 +36,10 @@ export async function openEventStore(
     return { store: whole, archive, failed: new Promise(() => {}), refusing: () => store.refusing }
   }
   const store = await EmbeddedEventStore.open(eventStore?.slice('embedded:'.length) || join(data, 'log'))
-  return { store: new ArchivedEventStore(store, archive), archive, failed: store.failed, refusing: () => store.refusing }
+  return {
+    store: new ArchivedEventStore(store, archive),
+    archive,
+    failed: store.failed,
+    refusing: () => store.refusing,
+  }
 }

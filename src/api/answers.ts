@@ -150,6 +150,7 @@ const executionSummary = z.object({
     .object({ for: z.literal('concurrency'), group: z.string(), blockers })
     .optional()
     .meta({ description: 'Nothing of the run has begun: its concurrency group has no room for it yet.' }),
+  archivedIn: z.string().optional().meta({ description: 'File of the archive that has the stream of the run.' }),
   startedAt: time,
   finishedAt: time.optional(),
   revision,

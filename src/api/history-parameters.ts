@@ -49,6 +49,9 @@ export const auditQuery = pageQuery.extend({
 export const auditExportQuery = freshQuery.extend({
   from: whole('from')
     .refine((sequence) => sequence >= 1, 'sequences count from 1')
-    .default(1)
-    .meta({ description: 'First sequence; 1 where it is left out.' }),
+    .optional()
+    .meta({
+      description:
+        'First sequence; without it, the first that retention has not removed, which is 1 where it removed none.',
+    }),
 })

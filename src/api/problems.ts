@@ -3,9 +3,11 @@ import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
 import type { Fault, RejectionCode } from '../domain/rejected.ts'
 import { Rejected } from '../domain/rejected.ts'
+import { ArchiveUnavailable } from '../ports/archive.ts'
 import { StoreUnavailable } from '../ports/event-store.ts'
 import { ChainNotBuilt } from '../queries/audit.ts'
 import { BadCursor } from '../queries/page.ts'
+import { CleanUpStalled } from '../retention/clean-up.ts'
 import { VerificationRunning } from '../verification/verify.ts'
 import { isOutOfReach } from './out-of-reach.ts'
 
@@ -43,6 +45,8 @@ const statusOfRejection = {
   WORKER_UNKNOWN: 404,
   WORKER_STOPPED: 409,
   EVENT_TOO_LARGE: 413,
+  EXECUTION_NOT_ARCHIVED: 409,
+  UNARCHIVE_IMPOSSIBLE: 409,
 } as const satisfies Record<RejectionCode, number>
 
 export const statusOf = (code: RejectionCode): number => statusOfRejection[code]
@@ -150,6 +154,12 @@ export function answerTo(error: unknown): Answer {
     return answer('VERIFICATION_RUNNING', 409, error.message, { headers: RETRY_SOON })
   if (error instanceof ChainNotBuilt) return answer('UNAVAILABLE', 503, error.message, { headers: RETRY_SOON })
   if (error instanceof StoreUnavailable) return storeUnavailable(error)
+  if (error instanceof CleanUpStalled) return answer('UNAVAILABLE', 503, error.message, { headers: RETRY_SOON })
+  if (error instanceof ArchiveUnavailable) {
+    const detail =
+      'a part of the log is in the archive, which is out of reach or not as it was; the log of the server has the details'
+    return { ...answer('UNAVAILABLE', 503, detail, { headers: RETRY_SOON }), cause: 'out-of-reach' }
+  }
   if (isOutOfReach(error)) {
     const detail = 'the read models are out of reach; runs go on, and the queries over the log still answer'
     return { ...answer('UNAVAILABLE', 503, detail, { headers: RETRY_SOON }), cause: 'out-of-reach' }

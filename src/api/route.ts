@@ -14,7 +14,7 @@ import { answerTo, problemSchema, RequestProblem, statusOf } from './problems.ts
 export type Shape = {
   readonly summary: string
   readonly description?: string
-  readonly tag: 'Workflows' | 'Executions' | 'Schedules' | 'Pools' | 'Analytics' | 'Audit' | 'Operations'
+  readonly tag: 'Workflows' | 'Executions' | 'Schedules' | 'Pools' | 'Analytics' | 'Audit' | 'Retention' | 'Operations'
   readonly params?: z.ZodObject
   readonly query?: z.ZodObject
   readonly headers?: z.ZodObject

@@ -9,6 +9,7 @@ import { failureRoutes } from './routes/failures.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { poolRoutes } from './routes/pools.ts'
 import { projectionRoutes } from './routes/projections.ts'
+import { retentionRoutes } from './routes/retention.ts'
 import { scheduleRoutes } from './routes/schedules.ts'
 import { stageRoutes } from './routes/stages.ts'
 import { timeTravelRoutes } from './routes/time-travel.ts'
@@ -51,6 +52,7 @@ export function routeTable(app: App, watched: Watched, describe: () => object): 
   const verification = verificationRoutes(app)
   const audit = auditRoutes(app)
   const analytics = analyticsRoutes(app)
+  const retention = retentionRoutes(app)
   return [
     ['GET', '/v1/:namespace/workflows', workflows.list],
     ['POST', '/v1/:namespace/workflows/validate', workflows.validate],
@@ -71,6 +73,7 @@ export function routeTable(app: App, watched: Watched, describe: () => object): 
     ['POST', '/v1/:namespace/executions/:id/resume', executions.resume, 'ResumeExecution'],
     ['POST', '/v1/:namespace/executions/:id/signals/:name', executions.signal, 'SendSignal'],
     ['POST', '/v1/:namespace/executions/:id/restore', executions.restore, 'RestoreExecution'],
+    ['POST', '/v1/:namespace/executions/:id/unarchive', retention.unarchive, 'UnarchiveExecution'],
     ['GET', '/v1/:namespace/executions/:id/history', executions.history],
     ['GET', '/v1/:namespace/executions/:id/state', timeTravel.state],
     ['GET', '/v1/:namespace/executions/:id/replay', audit.replay],
@@ -111,6 +114,12 @@ export function routeTable(app: App, watched: Watched, describe: () => object): 
     ['GET', '/v1/:namespace/audit/export', audit.exported],
     ['GET', '/v1/:namespace/audit/checkpoint', audit.checkpoint],
     ['GET', '/v1/admin/audit/key', audit.key],
+
+    ['GET', '/v1/:namespace/retention', retention.one],
+    ['PUT', '/v1/:namespace/retention', retention.set, 'SetRetention'],
+    ['POST', '/v1/:namespace/retention/preview', retention.preview],
+    ['POST', '/v1/:namespace/retention/clean-up', retention.cleanUp, 'CleanUp'],
+    ['GET', '/v1/admin/storage', retention.storage],
 
     ['GET', '/v1/admin/projections', projections.list],
     ['GET', '/v1/admin/projections/:name', projections.one],

@@ -10,8 +10,13 @@ export class ServerBusy extends Error {}
 /** What was asked for is not there, or not as it would have to be. */
 export class Refused extends Error {}
 
-/** @throws BadAddress | Refused | ServerBusy | ServerUnreachable */
-export async function ask(method: 'GET' | 'POST', url: string, path: string, body?: object): Promise<Response> {
+/** @param body JSON, or a text of YAML @throws BadAddress | Refused | ServerBusy | ServerUnreachable */
+export async function ask(
+  method: 'GET' | 'POST' | 'PUT',
+  url: string,
+  path: string,
+  body?: object | string,
+): Promise<Response> {
   const response = await send(method, addressOf(url, path), body, url)
   if (!response.ok || response.body === null) throw await refusalOf(response, url)
   return response
@@ -24,10 +29,12 @@ function addressOf(url: string, path: string): URL {
   return new URL(path, parsed)
 }
 
-async function send(method: string, address: URL, body: object | undefined, url: string): Promise<Response> {
+async function send(method: string, address: URL, body: object | string | undefined, url: string): Promise<Response> {
   try {
-    const headers = { 'content-type': 'application/json' }
-    return await fetch(address, { method, ...(body === undefined ? {} : { headers, body: JSON.stringify(body) }) })
+    const isText = typeof body === 'string'
+    const headers = { 'content-type': isText ? 'application/yaml' : 'application/json' }
+    const sent = isText ? body : JSON.stringify(body)
+    return await fetch(address, { method, ...(sent === undefined ? {} : { headers, body: sent }) })
   } catch (error) {
     const { code, message = 'no answer' } = ((error as Error).cause ?? error) as { code?: string; message?: string }
     const why = code ?? message

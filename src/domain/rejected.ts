@@ -33,6 +33,8 @@ export type RejectionCode =
   | 'WORKER_UNKNOWN'
   | 'WORKER_STOPPED'
   | 'EVENT_TOO_LARGE'
+  | 'EXECUTION_NOT_ARCHIVED'
+  | 'UNARCHIVE_IMPOSSIBLE'
 
 /** One fault inside what was sent; `pointer` is a JSON pointer (RFC 6901) into the body, `line` counts from 1 where the body was YAML. */
 export type Fault = { readonly pointer: string; readonly message: string; readonly line?: number }

@@ -51,6 +51,11 @@ export interface EventStore {
   }): AsyncIterable<Batch>
   /** Keeps the last `keepLast` events of a stream; the older ones are gone from every read. */
   truncate(stream: string, keepLast: number): Promise<void>
+  /**
+   * Puts events back into a stream, at the revisions and positions where `truncate` took them away; those that are there stay. False,
+   * and nothing done, where the store has let go of their places for good.
+   */
+  putBack(stream: string, events: readonly RecordedEvent[]): Promise<boolean>
   /** Position of the last event, or `START` of an empty log. */
   head(): Promise<number>
   close(): Promise<void>

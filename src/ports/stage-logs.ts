@@ -16,6 +16,8 @@ export interface StageLogs {
     attempt: number,
     options?: { after?: number; limit?: number },
   ): Promise<readonly LogLine[]>
+  /** Deletes all lines of a run; nothing happens where there are none. */
+  remove(executionId: string): Promise<void>
 }
 
 export interface StageLogWriter {

@@ -10,8 +10,13 @@ export type Table = {
   readonly columns: readonly { readonly name: string; readonly type: string }[]
 }
 
-/** Rows of positions after `after`, up to `to`. */
-export type Stretch = { readonly column: string; readonly after: number; readonly to: number }
+/** Rows of positions after `after`, up to `to`; `gone` says of a row `c` that was made again that it need not be there. */
+export type Stretch = {
+  readonly column: string
+  readonly after: number
+  readonly to: number
+  gone(schema: string): string
+}
 
 /** As identifiers are written in SQL. */
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
@@ -69,6 +74,7 @@ function sqlOf(table: Table, schema: string, stretch: Stretch | undefined): stri
   const rows = stretch
     ? ` WHERE ${quoted(stretch.column)} > ${stretch.after} AND ${quoted(stretch.column)} <= ${stretch.to}`
     : ''
+  const gone = stretch ? ` AND NOT ${stretch.gone(quoted(table.schema))}` : ''
   const of = (side: string) => (name: string) => `${side}.${quoted(name)}`
   const cells = (side: string) => columns.map((column) => comparable(side, column))
   const [first = ''] = key
@@ -82,7 +88,7 @@ function sqlOf(table: Table, schema: string, stretch: Stretch | undefined): stri
       CASE WHEN ${of('l')(first)} IS NULL THEN 'is missing' WHEN ${of('c')(first)} IS NULL THEN 'is not in the log' ELSE 'differs' END AS is,
       array_remove(ARRAY[${differing.join(', ')}], NULL) AS columns, count(*) OVER () AS total
     FROM (SELECT * FROM ${within(table.schema, table)}${rows}) l
-      FULL JOIN (SELECT * FROM ${within(schema, table)}${rows}) c ON ${same}
+      FULL JOIN (SELECT * FROM ${within(schema, table)} c${rows}${gone}) c ON ${same}
     WHERE (${cells('l').join(', ')}) IS DISTINCT FROM (${cells('c').join(', ')})
     ORDER BY 1 LIMIT ${MOST_LISTED}`
 }

@@ -58,6 +58,8 @@ export const Execution = defineEntity({
       .nullable(),
     parent: document().$type<ParentStage>().nullable(),
     waiting: document().$type<{ for: 'concurrency'; group: string; blockers: readonly Blocker[] }>().nullable(),
+    archivedIn: p.text().nullable(),
+    restoredAt: p.datetime().nullable(),
   },
 })
 

@@ -22,7 +22,11 @@ export const events: Projection = {
   name: 'events',
   version: 2,
   tables: ['events', 'audit_chains'],
-  rowForEach: { table: 'events', column: 'position' },
+  rowForEach: {
+    ...{ table: 'events', column: 'position' },
+    gone: (schema) =>
+      `EXISTS (SELECT FROM ${schema}.audit_chains a WHERE a.namespace = c.namespace AND c.sequence <= a.removed_to)`,
+  },
   streams: [''],
   handles: 'everything',
   async before(client, batch): Promise<Ends> {

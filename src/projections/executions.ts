@@ -3,10 +3,10 @@
 import type { Blocker, ExecutionEvent, ExecutionEventOf } from '../domain/execution/events.ts'
 import { executionEventVersions } from '../domain/execution/upcast.ts'
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
+import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
 import { countRuns } from './analytics.ts'
 import { executionWrites } from './execution-rows.ts'
 import { foldStage, goOnAsOthers, newStage, renew, type Stage, stageOf } from './execution-stages.ts'
-import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
 import type { Projection } from './projection.ts'
 import { agedRemovals, removalsHandled, runRemovals, splitRemovals } from './removals.ts'
 

@@ -1,8 +1,8 @@
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
 import { type Amounts, NOTHING } from '../domain/pool/amounts.ts'
 import { type Held, type PoolEvent, poolEventVersions, type Usage } from '../domain/pool/events.ts'
-import { plainText, Rows } from './copy.ts'
 import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
+import { plainText, Rows } from './copy.ts'
 import type { Projection, Write } from './projection.ts'
 import { agedRemovals, removalsHandled, splitRemovals } from './removals.ts'
 

@@ -33,8 +33,11 @@ export type Projection = {
   /** Raised whenever `apply` would make other rows of the same events; the rows are then built again. */
   readonly version: number
   readonly tables: readonly string[]
-  /** A table to which every event adds one row that never changes, and its column with the position of that event. */
-  readonly rowForEach?: { readonly table: string; readonly column: string }
+  /**
+   * A table to which every event adds one row that never changes, and its column with the position of that event. `gone` says of a
+   * row `c` that retention has removed it, by the tables of `schema`.
+   */
+  readonly rowForEach?: { readonly table: string; readonly column: string; gone(schema: string): string }
   /** Beginnings of the names of the streams it reads; every event in them must be one that it handles. */
   readonly streams: readonly string[]
   /** The newest schema version it understands of each type of event, or that it keeps every event as it is. */

@@ -1,6 +1,6 @@
 // What retention takes from the read models. Every removal is an event, so that rows that are built again lose the same.
 import type { RecordedEvent } from '../domain/message.ts'
-import { REMOVAL_STREAMS, type RemovalEvent, type RemovalEventOf, removalEventVersions } from '../domain/retention/events.ts'
+import { REMOVAL_STREAMS, type RemovalEvent, removalEventVersions } from '../domain/retention/events.ts'
 import type { AgedTable } from '../domain/retention/policy.ts'
 import type { Write } from './projection.ts'
 
@@ -34,18 +34,20 @@ const RESTORE = `UPDATE executions SET archived_in = NULL, restored_at = r.at FR
 
 /** What becomes of the rows of runs. */
 export function runRemovals(removals: readonly RecordedEvent<RemovalEvent>[]): readonly Write[] {
-  return removals.flatMap(({ type, data, at }): readonly Write[] => {
-    switch (type) {
-      case 'RunsArchived':
-        return [write('executions-archive', ARCHIVE, [(data as RemovalEventOf<'RunsArchived'>['data']).file], data.runs)]
-      case 'RunsRestored':
-        return [write('executions-restore', RESTORE, [at], data.runs)]
-      case 'RunsRemoved':
-        return OF_RUNS.map(([name, sql]) => write(name, sql, data.runs))
-      case 'RowsRemoved':
-        return []
-    }
-  })
+  return removals.flatMap(writesOfRuns)
+}
+
+function writesOfRuns({ type, data, at }: RecordedEvent<RemovalEvent>): readonly Write[] {
+  switch (type) {
+    case 'RunsArchived':
+      return [write('executions-archive', ARCHIVE, [data.file], data.runs)]
+    case 'RunsRestored':
+      return [write('executions-restore', RESTORE, [at], data.runs)]
+    case 'RunsRemoved':
+      return OF_RUNS.map(([name, sql]) => write(name, sql, data.runs))
+    case 'RowsRemoved':
+      return []
+  }
 }
 
 const ANALYTICS = (table: string, grain: string): string => `
@@ -65,11 +67,10 @@ const OF_SCHEDULES = `
   WHERE s.namespace = r.namespace AND s.status NOT IN ('open', 'queued') AND s.updated_at < r.up_to`
 // The hash of the last record that goes stays: what comes after it is linked to it.
 const OF_AUDIT = `
-  WITH gone AS (
-    DELETE FROM events e USING unnest($1::text[], $2::bigint[]) AS r (namespace, up_to)
-    WHERE e.namespace = r.namespace AND e.sequence <= r.up_to RETURNING e.namespace, e.sequence, e.hash
-  ), last AS (SELECT DISTINCT ON (namespace) * FROM gone ORDER BY namespace, sequence DESC)
-  UPDATE audit_chains c SET removed_to = l.sequence, removed_hash = l.hash FROM last l WHERE c.namespace = l.namespace`
+  WITH removed AS (SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) AS r (namespace, up_to, hash)),
+  gone AS (DELETE FROM events e USING removed r WHERE e.namespace = r.namespace AND e.sequence <= r.up_to)
+  UPDATE audit_chains c SET removed_to = r.up_to, removed_hash = r.hash FROM removed r
+  WHERE c.namespace = r.namespace AND c.removed_to < r.up_to`
 
 const AGED: Readonly<Record<AgedTable, readonly (readonly [name: string, sql: string])[]>> = {
   audit: [['events-remove', OF_AUDIT]],
@@ -89,10 +90,14 @@ const AGED: Readonly<Record<AgedTable, readonly (readonly [name: string, sql: st
 }
 
 /** What becomes of rows that lose their age's right to be there. */
-export function agedRemovals(tables: readonly AgedTable[], removals: readonly RecordedEvent<RemovalEvent>[]): readonly Write[] {
+export function agedRemovals(
+  tables: readonly AgedTable[],
+  removals: readonly RecordedEvent<RemovalEvent>[],
+): readonly Write[] {
   return removals.flatMap(({ type, data, metadata: { namespace } }): readonly Write[] => {
-    if (type !== 'RowsRemoved') return []
-    const { table, upTo } = data as RemovalEventOf<'RowsRemoved'>['data']
-    return tables.includes(table) ? AGED[table].map(([name, sql]) => write(name, sql, [namespace], [upTo])) : []
+    if (type !== 'RowsRemoved' || !tables.includes(data.table)) return []
+    const { table, upTo, hash } = data
+    const given = [[namespace], [upTo], ...(hash === undefined ? [] : [[hash]])]
+    return AGED[table].map(([name, sql]) => write(name, sql, ...given))
   })
 }

@@ -1,7 +1,7 @@
 // Schedules and their nominal times that have a run: the fold of a batch. `schedule-rows.ts` turns it into rows.
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
-import { type ScheduleEvent, type ScheduleSpec, scheduleEventVersions } from '../domain/schedule/events.ts'
 import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
+import { type ScheduleEvent, type ScheduleSpec, scheduleEventVersions } from '../domain/schedule/events.ts'
 import type { Projection } from './projection.ts'
 import { agedRemovals, removalsHandled, splitRemovals } from './removals.ts'
 import { scheduleWrites } from './schedule-rows.ts'

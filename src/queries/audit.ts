@@ -41,8 +41,13 @@ export type AuditEntry = {
   readonly hash: Link
 }
 
-/** Where the chain of a namespace ends; sequence 0 of one that has not begun. */
-export type ChainEnd = { readonly sequence: number; readonly hash: Link; readonly position: number }
+/** Where the chain of a namespace ends; sequence 0 of one that has not begun. Retention has removed the records up to `removedTo`. */
+export type ChainEnd = {
+  readonly sequence: number
+  readonly hash: Link
+  readonly position: number
+  readonly removedTo: number
+}
 
 /** The very text that was hashed, and the hash. */
 export type ChainLine = { readonly sequence: number; readonly text: string; readonly hash: Link }
@@ -51,7 +56,7 @@ export type AuditQueries = {
   /** The newest first. */
   list(namespace: string, filter: AuditFilter, page: PageRequest): Promise<Page<AuditEntry>>
   end(namespace: string): Promise<ChainEnd>
-  /** The hash of one link; undefined where the chain is not that long. */
+  /** The hash of one link; undefined where the chain is not that long, or the record has been removed and is not the last of those. */
   linkAt(namespace: string, sequence: number): Promise<Link | undefined>
   /** At most `limit` links of the chain from `from` on. */
   lines(namespace: string, from: number, limit: number): Promise<readonly ChainLine[]>
@@ -163,20 +168,23 @@ const refusalOf = ({ subject, status, code, detail }: NonNullable<AuditEntry['re
 })
 
 async function chainEnd(pool: Pool, namespace: string): Promise<ChainEnd> {
-  const { rows } = await pool.query('SELECT sequence, hash, position FROM audit_chains WHERE namespace = $1', [
-    namespace,
-  ])
+  const { rows } = await pool.query(
+    'SELECT sequence, hash, position, removed_to FROM audit_chains WHERE namespace = $1',
+    [namespace],
+  )
   const [end] = rows
-  if (end === undefined) return { sequence: 0, hash: NO_LINK, position: -1 }
-  return { sequence: Number(end.sequence), hash: end.hash, position: Number(end.position) }
+  if (end === undefined) return { sequence: 0, hash: NO_LINK, position: -1, removedTo: 0 }
+  const [sequence, position, removedTo] = [end.sequence, end.position, end.removed_to].map(Number)
+  return { sequence: sequence!, position: position!, removedTo: removedTo!, hash: end.hash }
 }
 
 async function linkAt(pool: Pool, namespace: string, sequence: number): Promise<Link | undefined> {
   if (sequence === 0) return NO_LINK
-  const { rows } = await pool.query('SELECT hash FROM events WHERE namespace = $1 AND sequence = $2', [
-    namespace,
-    sequence,
-  ])
+  const { rows } = await pool.query(
+    `SELECT hash FROM events WHERE namespace = $1 AND sequence = $2
+     UNION ALL SELECT removed_hash FROM audit_chains WHERE namespace = $1 AND removed_to = $2`,
+    [namespace, sequence],
+  )
   return rows[0]?.hash
 }
 

@@ -5,7 +5,7 @@ export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 
 // One statement, so that the run and its stages are of the same moment. This is what clients poll, hence no ORM.
 const SQL = `
-  SELECT id, namespace, workflow, version, status, input, labels, priority, output, error, restored_from, parent, waiting, started_at,
+  SELECT id, namespace, workflow, version, status, input, labels, priority, output, error, restored_from, parent, waiting, archived_in, started_at,
     finished_at, revision, position, (SELECT coalesce(json_agg(s ORDER BY s.ordinal), '[]') FROM stages s WHERE s.execution_id = e.id) AS stages
   FROM executions e WHERE id = $1 AND namespace = $2`
 
@@ -43,6 +43,7 @@ export async function findExecution(pool: Pool, namespace: string, id: string): 
     ...(row.output === null ? {} : { output: row.output }),
     ...(row.error === null ? {} : { error: row.error }),
     ...(row.restored_from === null ? {} : { restoredFrom: row.restored_from }),
+    ...(row.archived_in === null ? {} : { archivedIn: row.archived_in }),
     ...(row.parent === null ? {} : { parent: row.parent }),
     ...(row.waiting === null ? {} : { waiting: row.waiting }),
     startedAt: row.started_at.toISOString(),

@@ -58,6 +58,7 @@ const toSummary = (row: ExecutionRow): ExecutionSummary => ({
   ...(row.restoredFrom == null ? {} : { restoredFrom: row.restoredFrom }),
   ...(row.parent == null ? {} : { parent: row.parent }),
   ...(row.waiting == null ? {} : { waiting: row.waiting }),
+  ...(row.archivedIn == null ? {} : { archivedIn: row.archivedIn }),
   startedAt: row.startedAt.toISOString(),
   ...(row.finishedAt == null ? {} : { finishedAt: row.finishedAt.toISOString() }),
   revision: row.revision,

@@ -75,6 +75,8 @@ export type ExecutionView = {
   readonly error?: { readonly code: string; readonly message: string; readonly stages: readonly string[] }
   /** The run, and the place in its stream, that this one goes on from. */
   readonly restoredFrom?: { readonly executionId: string; readonly revision: number }
+  /** File of the archive that has the run's stream. */
+  readonly archivedIn?: string
   /** The stage of another run that this run does the work of. */
   readonly parent?: ParentStage
   readonly waiting?: RunWaitingView

@@ -41,6 +41,7 @@ export async function startRoles(
     databaseUrl === undefined || tables === undefined
       ? undefined
       : {
+          pool: tables.pool,
           checkLog: createThreadedCheck(config, databaseUrl),
           keeper: createProjectionKeeper(tables.pool),
         }
@@ -54,13 +55,16 @@ export async function startRoles(
   )
 
   const id = newId()
-  const once = (role: Role, start: () => Part) => {
+  const once = (role: Role | 'retention', start: () => Part) => {
     const part = runSingleton({ role, id, leases: ports.leases, clock: ports.clock, logger, start })
     started.push({ name: role, stop: () => part.stop() })
     return part.ready
   }
   if (roles.has('projector') && databaseUrl !== undefined)
     await once('projector', () => startProjectorThread({ config, databaseUrl }, failed))
+  const { retention } = app
+  if (roles.has('projector') && retention && config.cleanUpMinutes > 0)
+    await once('retention', () => retention.start(config.cleanUpMinutes * 60_000))
   if (roles.has('reactors')) await once('reactors', () => app.startReactors())
   if (roles.has('engine')) {
     const takes = { report: measureReports(app.takeReport, app.clock, registry), news: app.takeNews }

@@ -218,12 +218,12 @@ class Copy implements ReadModelCopy {
   /** The first stretch begins before every position there can be, and the last one ends after. */
   async #compareStretch(
     { tables, drift, position }: Copied,
-    { table: name, column }: NonNullable<Projection['rowForEach']>,
+    { table: name, ...made }: NonNullable<Projection['rowForEach']>,
     to: number,
   ): Promise<void> {
     const after = position === START ? -Number.MAX_SAFE_INTEGER : position
     for (const table of tables.filter((one) => one.name === name))
-      drift.addListed(await compareTable(this.#client, table, COPIES, { column, after, to }))
+      drift.addListed(await compareTable(this.#client, table, COPIES, { ...made, after, to }))
   }
 
   async #checkpointDrift(name: string, version: number): Promise<readonly Drift[]> {

@@ -91,7 +91,9 @@ it('leaves a log that reads as it did before it was cut, from wherever it is rea
   expect(await everything(store)).toEqual(before)
   for (const after of [0, 1, 17, 50, before.length - 2])
     expect(await everything(store, { after })).toEqual(before.filter(({ position }) => position > after))
-  expect(await everything(store, { prefixes: ['pool-'] })).toEqual(before.filter(({ stream }) => stream.startsWith('pool-')))
+  expect(await everything(store, { prefixes: ['pool-'] })).toEqual(
+    before.filter(({ stream }) => stream.startsWith('pool-')),
+  )
   expect(await everything(store, { prefixes: ['execution-'] })).toEqual(
     before.filter(({ stream }) => stream.startsWith('execution-')),
   )
@@ -124,12 +126,14 @@ it('gives back every part of a stream, in both directions', async () => {
 
 it('misses nothing where a stream is cut between two pages of a reader', async () => {
   const { store, streams, before, put } = await logOf([30, 30])
-  const pages = store.subscribe({ after: -1, batchSize: 10, signal: new AbortController().signal })[Symbol.asyncIterator]()
+  const pages = store
+    .subscribe({ after: -1, batchSize: 10, signal: new AbortController().signal })
+    [Symbol.asyncIterator]()
   const found = [...(await pages.next()).value!.events]
   await put(streams)
   while (found.length < before.length) found.push(...(await pages.next()).value!.events)
   expect(found).toEqual(before)
-  await pages.return?.()
+  await pages.return?.(undefined)
 })
 
 it('writes files that anybody can read, and the same one for the same runs', async () => {
@@ -140,7 +144,12 @@ it('writes files that anybody can read, and the same one for the same runs', asy
   const packed = await readFile(join(folder, file))
   const [head = '', ...lines] = gunzipSync(packed).toString().trimEnd().split('\n')
   expect(JSON.parse(head)).toMatchObject({ format: 'millrace-archive', version: 1, namespace: 'default', events: 7 })
-  expect(lines.map((line) => JSON.parse(line).position)).toEqual(runs.flat().map(({ position }) => position).sort((a, b) => a - b))
+  expect(lines.map((line) => JSON.parse(line).position)).toEqual(
+    runs
+      .flat()
+      .map(({ position }) => position)
+      .sort((a, b) => a - b),
+  )
   expect(await archive.statistics()).toEqual({ files: 1, bytes: packed.length })
   expect(await readdir(folder)).toEqual([file])
 })

@@ -205,7 +205,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
   test('rows that were wrong before references came do not keep the program from starting; new ones are refused', async () => {
     const url = await postgres.createDatabase()
     const path = await migrations()
-    await rename(join(path, '0009-references.ts'), join(path, 'kept'))
+    await rename(join(path, '0010-retention.ts'), join(path, 'kept'))
     await migrate(url, { folder: path })
     const orphan = (stage: string) =>
       query(
@@ -213,8 +213,8 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
         `INSERT INTO stages (execution_id, stage, ordinal, status, attempt) VALUES (gen_random_uuid(), '${stage}', 0, 'odd', 0)`,
       )
     await orphan('before')
-    await rename(join(path, 'kept'), join(path, '0009-references.ts'))
-    expect(await migrate(url, { folder: path })).toEqual(['0009-references'])
+    await rename(join(path, 'kept'), join(path, '0010-retention.ts'))
+    expect(await migrate(url, { folder: path })).toEqual(['0010-retention'])
     await expect(orphan('after')).rejects.toThrow(/violates (foreign key|check) constraint/)
   })
 

@@ -10,6 +10,7 @@ import { executionEventVersions, executionUpcasters } from '../../src/domain/exe
 import type { RecordedEvent } from '../../src/domain/message.ts'
 import { poolEventVersions } from '../../src/domain/pool/events.ts'
 import { projectionEventVersions } from '../../src/domain/projection/events.ts'
+import { removalEventVersions, retentionEventVersions } from '../../src/domain/retention/events.ts'
 import { scheduleEventVersions } from '../../src/domain/schedule/events.ts'
 import { EventFromTheFuture, upcast } from '../../src/domain/upcast.ts'
 import { workerEventVersions } from '../../src/domain/worker/events.ts'
@@ -30,6 +31,8 @@ const versions: { readonly [type: string]: number } = {
   ...workerEventVersions,
   ...projectionEventVersions,
   ...auditEventVersions,
+  ...retentionEventVersions,
+  ...removalEventVersions,
 }
 const upcasters: { readonly [type: string]: readonly unknown[] } = { ...executionUpcasters, ...workflowUpcasters }
 /** What the next version may say besides, they do not. */

@@ -93,6 +93,7 @@ export function storeThrough(network: Network, owner: Owner, log: MemoryLog): Ev
     subscribe: (options) =>
       withGates(log.subscribe({ batchSize: 1 + chance.below(30), ...options }), 'subscription-broken'),
     truncate: (...given) => passing(network, owner, () => log.truncate(...given)),
+    putBack: (...given) => passing(network, owner, () => log.putBack(given[0])),
     head: () => passing(network, owner, () => log.head()),
     close: () => log.close(),
   }

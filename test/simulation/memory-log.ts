@@ -114,6 +114,15 @@ export class MemoryLog implements EventStore {
     known.first += gone.length
   }
 
+  async putBack(stream: string): Promise<boolean> {
+    const known = this.#streams.get(stream)
+    if (known === undefined) return false
+    const whole = this.events.filter((event) => event.stream === stream)
+    for (const { position } of whole) this.#truncated.delete(position)
+    this.#streams.set(stream, { first: 0, events: whole })
+    return true
+  }
+
   async head(): Promise<number> {
     return this.events.length - 1
   }

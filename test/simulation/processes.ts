@@ -50,7 +50,11 @@ const CLOSE_WITHIN_MS = 30_000
 const REPORT_TIMEOUT_MS = 15_000
 const DELAYED_MS = 60_000
 
-const noLogs: StageLogs = { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [] }
+const noLogs: StageLogs = {
+  open: () => ({ write: () => {}, close: async () => {} }),
+  read: async () => [],
+  remove: async () => {},
+}
 export const noQueries = new Proxy({} as Queries, {
   get: (_, name) => () => {
     throw new Error(`nothing in a simulation reads tables: ${String(name)}`)

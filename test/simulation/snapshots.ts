@@ -50,7 +50,7 @@ async function foldedTo(position: number, events: readonly RecordedEvent[]): Pro
   const store = endingAt(position, events, keep)
   const ports = {
     ...{ store, clock, queue: createMemoryQueue(clock), leases: createMemoryLeases(clock) },
-    logs: { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [] },
+    logs: { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [], remove: async () => {} },
   }
   const reactors = createApp(ports, noQueries, { info: () => {}, warn: hear, error: hear }).startReactors()
   const failure = await Promise.race([reactors.ready, stumbled.promise])
@@ -84,6 +84,7 @@ function endingAt(
       if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
     },
     async truncate() {},
+    putBack: async () => false,
     head: async () => position,
     async close() {},
   }

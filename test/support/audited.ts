@@ -21,8 +21,8 @@ export type Entry = {
 
 export const AUDIT = '/v1/default/audit'
 
-export async function audited(t: TestContext, postgres: TestPostgres) {
-  const built = await build(t, postgres)
+export async function audited(t: TestContext, postgres: TestPostgres, options: Parameters<typeof build>[2] = {}) {
+  const built = await build(t, postgres, options)
   const { server, store, queries } = built
   const send = (
     method: 'PUT' | 'POST' | 'DELETE',

@@ -7,6 +7,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Pool } from 'pg'
 import { signerOf } from '../../src/adapters/audit-key.ts'
 import { systemClock } from '../../src/adapters/clock.ts'
+import { FileArchive } from '../../src/adapters/event-store/archive-files.ts'
+import { ArchivedEventStore } from '../../src/adapters/event-store/archived.ts'
 import { EmbeddedEventStore } from '../../src/adapters/event-store/embedded.ts'
 import { createMemoryLeases } from '../../src/adapters/leases/memory.ts'
 import { migrate } from '../../src/adapters/read-models/migrate.ts'
@@ -68,10 +70,12 @@ export async function build(
   } = {},
 ): Promise<Built> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-api-'))
-  const store = await EmbeddedEventStore.open(join(folder, 'log'))
+  const archive = new FileArchive(join(folder, 'archive'))
+  const store = new ArchivedEventStore(await EmbeddedEventStore.open(join(folder, 'log')), archive)
   const clock = options.clock ?? systemClock
   const ports = {
     store,
+    archive,
     clock,
     queue: createMemoryQueue(clock),
     leases: createMemoryLeases(clock),
@@ -85,6 +89,7 @@ export async function build(
   const queries = options.queries?.(real) ?? real
   const app = createApp(ports, queries, silent, undefined, {
     checkLog: (options.checkLog ?? ((real) => real))(createCheckLog(store, url)),
+    pool,
     keeper: createProjectionKeeper(pool),
   })
   const stop = new AbortController()

@@ -31,6 +31,7 @@ import { eventsOf } from './stores.ts'
 const noLogs: StageLogs = {
   open: () => ({ write: () => {}, close: async () => {} }),
   read: async () => [],
+  remove: async () => {},
 }
 export const silent = { info: () => {}, warn: () => {}, error: () => {} }
 

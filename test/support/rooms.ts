@@ -51,7 +51,17 @@ export const rooms: readonly Row[] = [
   ],
   ['src/queries/', ['src/projections/', 'src/ports/', 'src/domain/', 'node:timers/promises', ...orm]],
 
+  [
+    'src/retention/',
+    ['src/domain/', 'type:src/commands/', 'src/ports/', 'src/projections/', 'type:pg', 'node:timers/promises'],
+    'it asks the read models what may go, and records what does',
+  ],
   ['src/adapters/event-store/', ['type:src/domain/', 'src/ports/', 'node:*', 'type:@eventstore/db-client']],
+  [
+    'src/adapters/event-store/archive-files.ts',
+    ['src/adapters/event-store/', 'type:src/domain/', 'src/ports/', 'node:*', 'lru-cache'],
+    'files that are read side by side are unpacked once',
+  ],
   [
     'src/adapters/event-store/eventstoredb-client.ts',
     ['src/adapters/event-store/', 'src/ports/', '@eventstore/db-client'],
@@ -102,6 +112,8 @@ export const rooms: readonly Row[] = [
       'src/queries/',
       'src/verification/verify.ts',
       'type:src/verification/',
+      'src/retention/clean-up.ts',
+      'type:src/retention/',
       'type:src/app.ts',
       'zod',
       'prom-client',
@@ -123,7 +135,8 @@ export const rooms: readonly Row[] = [
   [
     'src/app.ts',
     [
-      ...['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/verification/', 'src/workers/worker.ts'],
+      ...['src/commands/', 'src/ports/', 'src/queries/', 'src/reactors/', 'src/retention/', 'src/verification/'],
+      'src/workers/worker.ts',
       'type:src/projections/',
     ],
   ],

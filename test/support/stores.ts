@@ -22,6 +22,7 @@ export const methodsOf = (inner: EventStore): EventStore => ({
   readAll: (...args) => inner.readAll(...args),
   subscribe: (...args) => inner.subscribe(...args),
   truncate: (...args) => inner.truncate(...args),
+  putBack: (...args) => inner.putBack(...args),
   head: () => inner.head(),
   close: () => inner.close(),
 })

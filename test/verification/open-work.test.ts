@@ -108,7 +108,11 @@ async function engineThatOverlooks(atFirst: Overlooks) {
     work({ run, finish }: { run(): Promise<string>; finish?(): void } = { run: async () => 'done' }) {
       const handlers = new Map([['shell', handlerOf('shell', run)]])
       const limits = { queues: ['default'], concurrency: 10, leaseMs: 30_000, heartbeatMs: 100 }
-      const logs = { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [] }
+      const logs = {
+        open: () => ({ write: () => {}, close: async () => {} }),
+        read: async () => [],
+        remove: async () => {},
+      }
       const given = {
         id: newId(),
         queue,

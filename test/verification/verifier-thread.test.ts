@@ -68,7 +68,10 @@ test('read models that cannot be reached are told of, and the log is checked all
 test('it ends when it is told to, and the log can be read on', async () => {
   const store = await record(3)
   const stop = new AbortController()
-  const check = createThreadedCheck({ data, eventStore: undefined, archive: undefined, eventStoreWaitMs: 0 }, NOWHERE)(asked(stop.signal))
+  const check = createThreadedCheck(
+    { data, eventStore: undefined, archive: undefined, eventStoreWaitMs: 0 },
+    NOWHERE,
+  )(asked(stop.signal))
   stop.abort(new Error('enough'))
   await expect(check).rejects.toThrow('enough')
   expect(await store.head()).toBeGreaterThan(0)

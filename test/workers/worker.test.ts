@@ -47,7 +47,7 @@ function aWorker(run: (context: StageContext) => Promise<null>) {
     ...{ id: 'w', leases, clock, logger: silent, queues: ['default'], concurrency: 10 },
     ...{ labels: [], about: { host: 'here', pid: 1, version: '1' }, registry: { report: async () => heard } },
     ...{ leaseMs: LEASE_MS, heartbeatMs: HEARTBEAT_MS, handlers: new Map([['shell', handler]]) },
-    logs: { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [] },
+    logs: { open: () => ({ write: () => {}, close: async () => {} }), read: async () => [], remove: async () => {} },
     reports: {
       report: async (_, report) => {
         const answered = await answer(report)

@@ -55,18 +55,21 @@ export class Unpacked {
   constructor({ file, sha256, first, last }: ArchiveName, bytes: Buffer) {
     const damaged = (what: string, cause?: unknown) =>
       new ArchiveUnavailable(`the file ${file} of the archive ${what}; put back a copy of it`, cause)
-    if (sha256Of(bytes) !== sha256) throw damaged('was changed or cut: its bytes have another SHA-256 than its name says')
+    if (sha256Of(bytes) !== sha256)
+      throw damaged('was changed or cut: its bytes have another SHA-256 than its name says')
     try {
       this.#text = gunzipSync(bytes, { maxOutputLength: MOST_BYTES })
       this.#starts = startsOf(this.#text)
       const header = JSON.parse(this.#line(0)) as Header
       this.streams = new Set(header.streams)
       this.#positions = this.#starts.slice(1).map((_, n) => (JSON.parse(this.#line(n + 1)) as RecordedEvent).position)
-      if (header.version !== 1 || header.events !== this.#positions.length) throw new Error('it has other events than it says')
+      if (header.version !== 1 || header.events !== this.#positions.length)
+        throw new Error('it has other events than it says')
     } catch (error) {
       throw damaged('is not what this program writes', error)
     }
-    if (this.#positions[0] !== first || this.#positions.at(-1) !== last) throw damaged('has other events than its name says')
+    if (this.#positions[0] !== first || this.#positions.at(-1) !== last)
+      throw damaged('has other events than its name says')
   }
 
   get events(): number {

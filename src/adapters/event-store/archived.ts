@@ -78,7 +78,9 @@ export class ArchivedEventStore implements EventStore {
       ({ revision }) => revision >= from && revision < before,
     )
     if (events.length === before - from) return events
-    throw new ArchiveUnavailable(`the archive has ${events.length} events of ${stream} from revision ${from}, not ${before - from}`)
+    throw new ArchiveUnavailable(
+      `the archive has ${events.length} events of ${stream} from revision ${from}, not ${before - from}`,
+    )
   }
 
   async *readAll(options: Parameters<EventStore['readAll']>[0] = {}): AsyncGenerator<readonly RecordedEvent[]> {
@@ -111,7 +113,8 @@ export class ArchivedEventStore implements EventStore {
     let next = 0
     let piece: RecordedEvent[] = []
     for await (const event of this.#archive.between(after, batch.position)) {
-      while (next < batch.events.length && batch.events[next]!.position <= event.position) piece.push(batch.events[next++]!)
+      while (next < batch.events.length && batch.events[next]!.position <= event.position)
+        piece.push(batch.events[next++]!)
       if (piece.at(-1)?.position !== event.position && isWanted(event)) piece.push(event)
       if (piece.length < PIECE) continue
       yield { events: piece, position: event.position, caughtUp: false }
@@ -122,6 +125,10 @@ export class ArchivedEventStore implements EventStore {
 
   truncate(stream: string, keepLast: number): Promise<void> {
     return this.#log.truncate(stream, keepLast)
+  }
+
+  putBack(stream: string, events: readonly RecordedEvent[]): Promise<boolean> {
+    return this.#log.putBack(stream, events)
   }
 
   head(): Promise<number> {

@@ -237,6 +237,22 @@ export class EmbeddedLog {
     )
   }
 
+  /** Rows at their old places; those that are there stay. */
+  putBack(stream: string, rows: readonly StoredRow[]): void {
+    this.#db.exec('BEGIN IMMEDIATE')
+    try {
+      const insert = this.#prepare(
+        `INSERT OR IGNORE INTO events SELECT ?, streams.id, ?, ?, ?, ?, ?, ?, ? FROM streams WHERE name = ?`,
+      )
+      for (const { position, revision, id, type, version, at, data, metadata } of rows)
+        insert.run(position, revision, idBytes(id), type, version, at, data, metadata, stream)
+      this.#db.exec('COMMIT')
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK')
+      throw error
+    }
+  }
+
   close(): void {
     this.#db.close()
   }

@@ -26,6 +26,12 @@ export function toCells(events: readonly NewEvent[]): { cells: (string | number)
 
 const sizeOf = (cell: string | number): number => (typeof cell === 'string' ? Buffer.byteLength(cell) : 8)
 
+export const toRow = ({ data, metadata, ...event }: RecordedEvent): StoredRow => ({
+  ...event,
+  data: JSON.stringify(data),
+  metadata: JSON.stringify(metadata),
+})
+
 export function recorded(row: StoredRow): RecordedEvent {
   const { id, data, metadata } = row
   const dashed = `${id.slice(0, 8)}-${id.slice(8, 12)}-${id.slice(12, 16)}-${id.slice(16, 20)}-${id.slice(20)}`

@@ -8,6 +8,7 @@ import { explained, isBreaking, isRefusal, isWriteError } from './sqlite-errors.
 export type Request =
   | { readonly kind: 'append'; readonly requests: readonly AppendRequest[] }
   | { readonly kind: 'truncate'; readonly seq: number; readonly stream: string; readonly keepLast: number }
+  | { readonly kind: 'putBack'; readonly seq: number; readonly stream: string; readonly rows: readonly StoredRow[] }
   | {
       readonly kind: 'readStream'
       readonly seq: number
@@ -104,6 +105,10 @@ function execute(request: Exclude<Request, { kind: 'append' }>): Reply {
     case 'truncate':
       if (broken) throw new Error(broken)
       log.truncate(request.stream, request.keepLast)
+      return { kind: 'done', seq: request.seq, value: 0 }
+    case 'putBack':
+      if (broken) throw new Error(broken)
+      log.putBack(request.stream, request.rows)
       return { kind: 'done', seq: request.seq, value: 0 }
     case 'close':
       clearInterval(watcher)

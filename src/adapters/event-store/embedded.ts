@@ -12,7 +12,7 @@ import {
   WrongExpectedRevision,
 } from '../../ports/event-store.ts'
 import { type AppendOutcome, type AppendRequest, LOG_FILE, type StoredRow } from './embedded-log.ts'
-import { recorded, toCells } from './embedded-rows.ts'
+import { recorded, toCells, toRow } from './embedded-rows.ts'
 import type { Reply } from './embedded-thread.ts'
 import { LogThread } from './log-thread.ts'
 import { Tail } from './tail.ts'
@@ -232,6 +232,11 @@ export class EmbeddedEventStore implements EventStore {
 
   async truncate(stream: string, keepLast: number): Promise<void> {
     await this.#writer.ask({ kind: 'truncate', seq: 0, stream, keepLast })
+  }
+
+  async putBack(stream: string, events: readonly RecordedEvent[]): Promise<boolean> {
+    await this.#writer.ask({ kind: 'putBack', seq: 0, stream, rows: events.map(toRow) })
+    return true
   }
 
   head(): Promise<number> {

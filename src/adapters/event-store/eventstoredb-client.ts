@@ -122,6 +122,14 @@ export class Client {
     await this.#within(what, this.#client.setStreamMetadata(stream, { ...metadata, truncateBefore: revision }, options))
   }
 
+  /** Shows the events of a stream again that were hidden; those that the server has scavenged meanwhile are gone. */
+  async truncateNothing(stream: string): Promise<void> {
+    const what = `the metadata of ${stream}`
+    const options = { deadline: this.#callMs, requiresLeader: true }
+    const { metadata = {} } = await this.#within(what, this.#client.getStreamMetadata(stream, { requiresLeader: true }))
+    await this.#within(what, this.#client.setStreamMetadata(stream, { ...metadata, truncateBefore: 0 }, options))
+  }
+
   /** Ends every call, and the connection, which the client itself would leave open. */
   async close(): Promise<void> {
     await this.#within('closing', this.#client.dispose()).catch(() => {})

@@ -219,6 +219,15 @@ export class EventStoreDb implements EventStore {
     })
   }
 
+  /** They are only hidden as long as nobody has scavenged, and cannot be written to their places after that. */
+  async putBack(stream: string, events: readonly RecordedEvent[]): Promise<boolean> {
+    return this.#trying(`putting ${stream} back`, async () => {
+      await this.#client.truncateNothing(stream)
+      for await (const [first] of this.readStream(stream, { limit: 1 })) return first?.revision === events[0]?.revision
+      return false
+    })
+  }
+
   /** Asks the server once. @throws what failureOf explains */
   async reach(): Promise<number> {
     try {

@@ -1,5 +1,6 @@
 // Logs of stages on files, one for each attempt: <dir>/<executionId>/<stage>.<attempt>.ndjson.
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogLine, StageLogs } from '../../ports/stage-logs.ts'
 import { FileLogWriter } from './file-writer.ts'
@@ -30,6 +31,7 @@ export function createFileStageLogs(options: FileStageLogsOptions): StageLogs {
       }
       return lines
     },
+    remove: (executionId) => rm(dirname(pathOf(options.dir, executionId, 'any', 1)), { recursive: true, force: true }),
   }
 }
 

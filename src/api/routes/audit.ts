@@ -63,11 +63,16 @@ export function auditRoutes({ queries, replay, signer, clock }: App) {
       },
       async ({ params: { namespace }, query, reply }) => {
         await awaitPosition(queries, query, NAMES)
-        const { from } = query
+        const end = await queries.audit.end(namespace)
+        const { from = end.removedTo + 1 } = query
+        if (from <= end.removedTo)
+          throw new RequestProblem(
+            'SEQUENCE_UNKNOWN',
+            `retention has removed the records of ${namespace} up to sequence ${end.removedTo}; ask for those from ${end.removedTo + 1} on`,
+          )
         const previous = await queries.audit.linkAt(namespace, from - 1)
         if (previous === undefined)
           throw new RequestProblem('SEQUENCE_UNKNOWN', `the chain of ${namespace} does not reach sequence ${from - 1}`)
-        const end = await queries.audit.end(namespace)
         const last = checkpointText(namespace, from, end, clock.now(), signer)
         async function* lines() {
           yield `${headText(namespace, from, previous!)}\n`

@@ -21,8 +21,11 @@ export type RemovalEvent =
   | { type: 'RunsRestored'; data: { readonly runs: readonly string[] } }
   /** Their rows are gone, and those of their stages and attempts. */
   | { type: 'RunsRemoved'; data: { readonly runs: readonly string[]; readonly because: string } }
-  /** Rows are gone up to there: of the audit a sequence, inclusive; of the others a time, exclusive. */
-  | { type: 'RowsRemoved'; data: { readonly table: AgedTable; readonly upTo: string; readonly because: string } }
+  /** Rows are gone up to there: of the audit a sequence, inclusive, whose hash it has; of the others a time, exclusive. */
+  | {
+      type: 'RowsRemoved'
+      data: { readonly table: AgedTable; readonly upTo: string; readonly hash?: string; readonly because: string }
+    }
 
 export type RemovalEventOf<T extends RemovalEvent['type']> = Extract<RemovalEvent, { type: T }>
 

@@ -8,9 +8,7 @@ const age = duration
   .refine((ms) => ms >= MINUTE_MS, 'an age is 1m or longer')
   .meta({ description: 'Goes when it is older than this.', examples: ['90d'] })
 
-const label = z
-  .string()
-  .regex(/^[a-zA-Z][a-zA-Z0-9._-]{0,62}(=.{0,256})?$/s, 'expected a label, as name or name=value')
+const label = z.string().regex(/^[a-zA-Z][a-zA-Z0-9._-]{0,62}(=.{0,256})?$/s, 'expected a label, as name or name=value')
 
 /** Of runs that have ended; the age counts from the end. */
 const runRule = z

@@ -1,18 +1,6 @@
 import type { Json } from '../message.ts'
+import { durationText } from '../workflow/units.ts'
 import type { ScheduleSpec, Timing } from './events.ts'
-
-const units = [
-  ['d', 86_400_000],
-  ['h', 3_600_000],
-  ['m', 60_000],
-  ['s', 1_000],
-] as const
-
-/** `90m` and the like: the largest unit of which it is a whole number. */
-function durationText(ms: number): string {
-  const [unit, size] = units.find(([, unitMs]) => ms > 0 && ms % unitMs === 0) ?? ['ms', 1]
-  return `${ms / size}${unit}`
-}
 
 /** The schedule as it could be written, with its defaults and without what would have no effect. */
 export function writtenSchedule(spec: ScheduleSpec): { readonly [member: string]: Json } {

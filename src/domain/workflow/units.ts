@@ -16,6 +16,14 @@ export function parseDurationMs(text: string): number | undefined {
   return ms <= MAX_DURATION_MS ? ms : undefined
 }
 
+/** `90m` and the like: the largest unit of which it is a whole number. */
+export function durationText(ms: number): string {
+  const [unit, size] = Object.entries(unitMs)
+    .reverse()
+    .find(([, each]) => ms > 0 && ms % each === 0) ?? ['ms', 1]
+  return `${ms / size}${unit}`
+}
+
 /** `512Mi`, `2Gi`, or plain bytes, in bytes; undefined for anything else. */
 export function parseMemoryBytes(text: string): number | undefined {
   const [, amount, unit] = memory.exec(text) ?? []

@@ -1,0 +1,398 @@
+// What goes, and that everything else is as it was: rows, chain, what was replayed and what will be built again.
+import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest'
+import type { RetentionPolicy } from '../../src/domain/retention/policy.ts'
+import { readRebuilds } from '../../src/projections/rebuild/record.ts'
+import { AUDIT, audited, verdictOn } from '../support/audited.ts'
+import { hashReadModels } from '../support/hash-read-models.ts'
+import { LeapingClock } from '../support/leaping-clock.ts'
+import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
+import { expectProblem } from '../support/problems.ts'
+import { until } from '../support/recorded-log.ts'
+
+let postgres: TestPostgres
+beforeAll(async () => {
+  postgres = await startTestPostgres()
+})
+afterAll(() => postgres.stop())
+
+const RETENTION = '/v1/default/retention'
+const DAY_MS = 86_400_000
+
+/** An installation in which time leaps, and what can be asked of its retention. */
+async function kept(t: TestContext) {
+  const clock = new LeapingClock()
+  const built = await audited(t, postgres, { clock })
+  const { server, send, caughtUp } = built
+  const set = async (policy: object) => {
+    const answer = await send('PUT', 'retention', policy)
+    expect(answer.statusCode, answer.body).toBe(200)
+  }
+  const cleanUp = async (limit = 1_000) => {
+    await caughtUp()
+    const answer = await send('POST', 'retention/clean-up', { limit })
+    expect(answer.statusCode, answer.body).toBe(200)
+    return answer.json<{ removed: Record<string, number>; done: boolean }>()
+  }
+  const preview = async (body: object = {}) => {
+    await caughtUp()
+    const answer = await server.inject({ method: 'POST', url: `${RETENTION}/preview`, payload: body })
+    expect(answer.statusCode, answer.body).toBe(200)
+    return answer.json<{ items: { target: string; count: number; because: string[]; examples?: string[] }[] }>().items
+  }
+  const get = async (path: string) => {
+    const answer = await server.inject(`/v1/default/${path}`)
+    return { status: answer.statusCode, body: answer.statusCode === 200 ? answer.json() : answer.body }
+  }
+  const lengthOf = async (id: string) => {
+    const { rows } = await built.pool.query(`SELECT count(*)::int AS n FROM events WHERE stream = $1`, [
+      `execution-${id}`,
+    ])
+    return rows[0].n as number
+  }
+  const verified = async () => {
+    await caughtUp()
+    const answer = await server.inject({ method: 'POST', url: '/v1/admin/verify', payload: {} })
+    const result = JSON.parse(answer.body.trimEnd().split('\n').at(-1)!)
+    expect(result).toMatchObject({ kind: 'result', violations: { total: 0 }, drift: { total: 0 }, notChecked: [] })
+  }
+  /** Builds every read model again, which finds the rows that are live. */
+  const rebuilt = async () => {
+    await caughtUp()
+    const before = await hashReadModels(built.pool)
+    for (const name of ['executions', 'events', 'pools', 'schedules'])
+      await built.app.keeper!.rebuild([name], AbortSignal.timeout(30_000))
+    const rebuilds = await readRebuilds(built.pool)
+    for (const { name, status, difference, error } of rebuilds)
+      expect({ name, status, total: difference && 'total' in difference ? difference.total : error }).toEqual({
+        ...{ name, status: 'swapped', total: 0 },
+      })
+    await caughtUp()
+    expect(await hashReadModels(built.pool)).toEqual(before)
+  }
+  return { ...built, clock, set, cleanUp, preview, get, lengthOf, verified, rebuilt }
+}
+
+describe('streams', () => {
+  test('go into the archive, and everything that was asked of the runs is answered as before', async (t) => {
+    const { run, set, cleanUp, preview, get, verified, rebuilt, store, clock, send, key, exported, caughtUp } =
+      await kept(t)
+    const old = [await run(), await run(), await run()]
+    clock.leap(10 * DAY_MS)
+    const young = await run()
+    const open = await run('endless')
+    await caughtUp()
+    const asked = (id: string) =>
+      Promise.all(
+        ['history?limit=200', 'state', 'replay', 'graph', 'stages/build/logs'].map((what) =>
+          get(`executions/${id}/${what}`),
+        ),
+      )
+    const before = await Promise.all(old.map(asked))
+    await set({ streams: [{ olderThan: '7d' }] })
+    const [due] = await preview()
+    expect(due).toMatchObject({ target: 'streams', count: 3, because: ['runs that ended more than 7d ago'] })
+    expect(due!.examples!.sort()).toEqual(old.sort())
+    expect(await cleanUp()).toEqual({ removed: { streams: 3 }, done: true })
+    expect(await cleanUp()).toEqual({ removed: {}, done: true })
+    expect(await Promise.all(old.sort().map(asked))).toEqual(
+      await Promise.all(
+        old.map((id) => before.find(([history]) => history!.body.items[0].stream === `execution-${id}`)),
+      ),
+    )
+    for (const id of old) {
+      expect((await get(`executions/${id}`)).body.archivedIn).toMatch(/^default\.\d+-\d+\.[0-9a-f]{64}\.ndjson\.gz$/)
+      let events = 0
+      for await (const some of store.readStream(`execution-${id}`)) events += some.length
+      expect(events).toBeGreaterThan(3)
+    }
+    for (const id of [young, open]) expect((await get(`executions/${id}`)).body.archivedIn).toBeUndefined()
+    // A run of the archive can be gone on from, and its key starts no second run.
+    const again = await send('POST', `executions/${old[0]}/restore`, { revision: 1 })
+    expect(again.statusCode, again.body).toBe(202)
+    expectProblem(await send('POST', `executions/${old[0]}/cancel`, {}), 409, 'EXECUTION_ALREADY_ENDED')
+    await verified()
+    await rebuilt()
+    expect(await verdictOn(await exported(), (await key()).publicKey)).toMatchObject({ faults: [] })
+  })
+
+  test('of runs that are held stay, as do those of another status and the newest of each workflow', async (t) => {
+    const { run, send, set, cleanUp, preview, get, clock, caughtUp, ended } = await kept(t)
+    const started = await send('POST', 'executions', {
+      workflow: 'chain',
+      labels: { 'legal-hold': 'case 7', team: 'a' },
+    })
+    const held = started.json<{ id: string }>().id
+    await ended(held)
+    const cancelled = await run('endless')
+    await send('POST', `executions/${cancelled}/cancel`, {})
+    await ended(cancelled)
+    const chains = [await run(), await run(), await run()]
+    clock.leap(DAY_MS)
+    await caughtUp()
+    const archived = async (id: string) => (await get(`executions/${id}`)).body.archivedIn !== undefined
+    const counts = async (policy: object) => (await preview({ policy })).map(({ target, count }) => [target, count])
+    expect(await counts({ streams: [{ atMost: 2 }] })).toEqual([['streams', 2]])
+    expect(await counts({ streams: [{ atMost: 2 }], hold: ['legal-hold'] })).toEqual([['streams', 1]])
+    expect(await counts({ streams: [{ atMost: 0 }], hold: ['team=b', 'legal-hold=case 8'] })).toEqual([['streams', 5]])
+    expect(await counts({ streams: [{ atMost: 0 }], hold: ['team=a'] })).toEqual([['streams', 4]])
+    expect(await counts({ streams: [{ olderThan: '1h', statuses: ['cancelled'] }] })).toEqual([['streams', 1]])
+    expect(await counts({ streams: [{ olderThan: '2d' }, { atMost: 0, statuses: ['cancelled', 'failed'] }] })).toEqual([
+      ['streams', 1],
+    ])
+    await set({ hold: ['legal-hold'], streams: [{ olderThan: '1h', statuses: ['completed'] }] })
+    expect(await cleanUp()).toEqual({ removed: { streams: 3 }, done: true })
+    expect(await Promise.all(chains.map(archived))).toEqual([true, true, true])
+    expect(await Promise.all([held, cancelled].map(archived))).toEqual([false, false])
+  })
+
+  test('go a few at a time where that is asked for', async (t) => {
+    const { run, set, cleanUp, ports, verified } = await kept(t)
+    for (let n = 0; n < 5; n++) await run()
+    await set({ streams: [{ atMost: 0 }] })
+    expect(await cleanUp(2)).toEqual({ removed: { streams: 2 }, done: false })
+    expect(await cleanUp(2)).toEqual({ removed: { streams: 2 }, done: false })
+    expect(await cleanUp(2)).toEqual({ removed: { streams: 1 }, done: true })
+    expect(await ports.archive!.statistics()).toMatchObject({ files: 3 })
+    await verified()
+  })
+
+  test('stay where they are when the disk does not take the file', async (t) => {
+    const { run, set, send, store, ports, cleanUp, caughtUp } = await kept(t)
+    const id = await run()
+    await set({ streams: [{ atMost: 0 }] })
+    await caughtUp()
+    const { write } = ports.archive!
+    ports.archive!.write = () => Promise.reject(new (class extends Error {})('no space left on device'))
+    expect((await send('POST', 'retention/clean-up', {})).statusCode).toBe(500)
+    for await (const [first] of store.readStream(`execution-${id}`, { limit: 1 })) expect(first!.revision).toBe(0)
+    ports.archive!.write = write
+    expect(await cleanUp()).toEqual({ removed: { streams: 1 }, done: true })
+  })
+})
+
+describe('a stream that was archived', () => {
+  test('is put back where it was, and stays as though the run had just ended', async (t) => {
+    const { run, set, cleanUp, get, send, clock, store, verified, rebuilt, caughtUp } = await kept(t)
+    const [id, other] = [await run(), await run()]
+    clock.leap(2 * DAY_MS)
+    await caughtUp()
+    const history = await get(`executions/${id}/history`)
+    expectProblem(await send('POST', `executions/${id}/unarchive`, {}), 409, 'EXECUTION_NOT_ARCHIVED')
+    expectProblem(
+      await send('POST', 'executions/0190b6a0-0000-7000-8000-00000000000a/unarchive', {}),
+      404,
+      'EXECUTION_UNKNOWN',
+    )
+    await set({ streams: [{ olderThan: '1d' }, { atMost: 0 }] })
+    expect(await cleanUp()).toEqual({ removed: { streams: 2 }, done: true })
+    const answer = await send('POST', `executions/${id}/unarchive`, {})
+    expect(answer.statusCode, answer.body).toBe(202)
+    expect((await get(`executions/${id}?minPosition=${answer.json().position}`)).body.archivedIn).toBeUndefined()
+    expect((await get(`executions/${other}`)).body.archivedIn).toBeDefined()
+    expect(await get(`executions/${id}/history`)).toEqual(history)
+    expect(await cleanUp()).toEqual({ removed: {}, done: true })
+    await verified()
+    await rebuilt()
+    clock.leap(2 * DAY_MS)
+    expect(await cleanUp()).toEqual({ removed: { streams: 1 }, done: true })
+    expect(await get(`executions/${id}/history`)).toEqual(history)
+    expect(await store.head()).toBeGreaterThan(0)
+    await verified()
+  })
+})
+
+describe('rows', () => {
+  test('of runs go with their stages, attempts and lines, and no rebuild brings them back', async (t) => {
+    const { run, set, cleanUp, get, pool, ports, verified, rebuilt, clock, store } = await kept(t)
+    const id = await run()
+    const writer = ports.logs.open(id, 'build', 1)
+    writer.write('stdout', 'hello')
+    await writer.close()
+    clock.leap(2 * DAY_MS)
+    const young = await run()
+    await set({ streams: [{ olderThan: '1d' }], executions: [{ olderThan: '1d' }] })
+    expect(await cleanUp()).toEqual({ removed: { streams: 1, executions: 1 }, done: true })
+    for (const [table, column] of [
+      ['executions', 'id'],
+      ['stages', 'execution_id'],
+      ['attempts', 'execution_id'],
+    ])
+      expect((await pool.query(`SELECT FROM ${table} WHERE ${column} = $1`, [id])).rows).toEqual([])
+    expect(await ports.logs.read(id, 'build', 1)).toEqual([])
+    expect((await get(`executions/${id}`)).status).toBe(404)
+    expect((await get(`executions/${young}`)).status).toBe(200)
+    // The log knows it still, and so does the archive.
+    expect((await get(`executions/${id}/history`)).body.items.length).toBeGreaterThan(3)
+    // What runs came to is counted apart from them.
+    expect((await get('analytics?by=workflow')).body.items[0]).toMatchObject({ ended: 2 })
+    await verified()
+    await rebuilt()
+    expect((await pool.query('SELECT FROM executions WHERE id = $1', [id])).rows).toEqual([])
+    expect(await store.head()).toBeGreaterThan(0)
+  })
+
+  test('of runs stay until their streams are safe, where those are to be kept', async (t) => {
+    const { run, set, cleanUp, clock } = await kept(t)
+    await run()
+    clock.leap(2 * DAY_MS)
+    await set({ streams: [{ olderThan: '30d' }], executions: [{ olderThan: '1d' }] })
+    expect(await cleanUp()).toEqual({ removed: {}, done: true })
+    await set({ executions: [{ olderThan: '1d' }] })
+    expect(await cleanUp()).toEqual({ removed: { executions: 1 }, done: true })
+  })
+
+  test('of the audit go from its beginning; what is left is linked to what was', async (t) => {
+    const { run, set, cleanUp, exported, key, server, clock, verified, rebuilt, entries, caughtUp } = await kept(t)
+    await run()
+    await caughtUp()
+    const whole = await verdictOn(await exported(), (await key()).publicKey)
+    clock.leap(2 * DAY_MS)
+    await run()
+    await set({ audit: { olderThan: '1d' } })
+    const { removed } = await cleanUp()
+    expect(removed.audit).toBe(whole.to)
+    const { publicKey } = await key()
+    const rest = await exported()
+    const verdict = await verdictOn(rest, publicKey)
+    expect(verdict).toMatchObject({ faults: [], from: whole.to + 1 })
+    expect((await entries()).at(-1)!.sequence).toBe(String(whole.to + 1))
+    expectProblem(await server.inject(`${AUDIT}/export?from=1`), 404, 'SEQUENCE_UNKNOWN')
+    await verified()
+    await rebuilt()
+    expect((await exported()).subarray(0, 500)).toEqual(rest.subarray(0, 500))
+  })
+
+  test('of the audit stay from where a run began that is held', async (t) => {
+    const { run, set, send, cleanUp, clock, ended, preview } = await kept(t)
+    await run()
+    clock.leap(DAY_MS)
+    const { id } = (await send('POST', 'executions', { workflow: 'chain', labels: { hold: 'x' } })).json<{
+      id: string
+    }>()
+    await ended(id)
+    clock.leap(9 * DAY_MS)
+    const policy = { hold: ['hold'], audit: { olderThan: '5d' } }
+    const all = (await preview({ policy: { audit: { olderThan: '5d' } } }))[0]!.count
+    const some = (await preview({ policy }))[0]!.count
+    expect(some).toBeGreaterThan(0)
+    expect(some).toBeLessThan(all)
+    await set(policy)
+    expect((await cleanUp()).removed).toEqual({ audit: some })
+  })
+
+  test('of pools, schedules and analytics go by their age', async (t) => {
+    const { run, send, set, cleanUp, preview, clock, pool, verified, rebuilt, ended, caughtUp } = await kept(t)
+    await send('PUT', 'pools/small', { slots: 1 })
+    await send('PUT', 'workflows/pooled', {
+      name: 'pooled',
+      stages: { one: { uses: 'echo', resources: { pool: 'small' } } },
+    })
+    await send('PUT', 'schedules/once', { workflow: 'chain', at: new Date(clock.now() + 60_000).toISOString() })
+    const pooled = (await send('POST', 'executions', { workflow: 'pooled' })).json<{ id: string }>().id
+    await ended(pooled)
+    clock.leap(120_000)
+    await until('the schedule has fired', async () => {
+      await caughtUp()
+      return (await pool.query(`SELECT FROM schedule_runs WHERE status = 'completed'`)).rows.length === 1
+    })
+    clock.leap(40 * DAY_MS)
+    const again = (await send('POST', 'executions', { workflow: 'pooled' })).json<{ id: string }>().id
+    await ended(again)
+    await run()
+    await caughtUp()
+    const count = async (table: string, condition = 'true') =>
+      (await pool.query(`SELECT count(*)::int AS n FROM ${table} WHERE ${condition}`)).rows[0].n as number
+    const days = await count('analytics', `grain = 'day'`)
+    const policy: { [table in keyof RetentionPolicy]: { olderThan: string } } = {
+      ...{ pools: { olderThan: '30d' }, scheduleRuns: { olderThan: '30d' }, analyticsByHour: { olderThan: '30d' } },
+    }
+    const due = new Map((await preview({ policy })).map((one) => [one.target, one.count]))
+    for (const table of ['pools', 'scheduleRuns', 'analyticsByHour']) expect(due.get(table), table).toBeGreaterThan(0)
+    const hours = await count('analytics', `grain = 'hour'`)
+    await set(policy)
+    expect(await cleanUp()).toEqual({ removed: Object.fromEntries(due), done: true })
+    expect(await cleanUp()).toEqual({ removed: {}, done: true })
+    expect(await count('schedule_runs')).toBe(0)
+    expect(await count('pool_grants')).toBe(1)
+    expect(await count('analytics', `grain = 'hour'`)).toBe(hours - due.get('analyticsByHour')!)
+    expect(await count('analytics', `grain = 'day'`)).toBe(days)
+    await verified()
+    await rebuilt()
+  })
+})
+
+describe('a policy', () => {
+  test('is set, answered as it was written, and on record', async (t) => {
+    const { server, set, entries, send } = await kept(t)
+    expect((await server.inject(RETENTION)).json()).toMatchObject({ policy: {}, recommendations: [] })
+    const policy = {
+      hold: ['legal-hold', 'team=a'],
+      streams: [
+        { olderThan: '90d', statuses: ['completed'] },
+        { olderThan: '36h', atMost: 1000 },
+      ],
+      audit: { olderThan: '730d' },
+    }
+    await set(policy)
+    expect((await server.inject(RETENTION)).json()).toMatchObject({ policy })
+    const [entry] = await entries('&command=SetRetention')
+    expect(entry).toMatchObject({ actor: 'user:ada', outcome: 'accepted', events: [{ type: 'RetentionPolicySet' }] })
+    for (const [wrong, said] of [
+      [{ streams: [{}] }, 'olderThan'],
+      [{ streams: [] }, 'at least one rule'],
+      [{ streams: [{ olderThan: '1s' }] }, '1m or longer'],
+      [{ audit: {} }, 'olderThan'],
+      [{ executions: [{ atMost: -1 }] }, 'atMost'],
+      [{ hold: ['-'] }, 'label'],
+      [{ everything: { olderThan: '1d' } }, 'everything'],
+    ] as const) {
+      const answer = await send('PUT', 'retention', wrong)
+      expectProblem(answer, 400)
+      expect(answer.body).toContain(said)
+    }
+  })
+
+  test('is recommended where much has gathered, with the reason', async (t) => {
+    const { server, pool, set } = await kept(t)
+    await pool.query(
+      `INSERT INTO analytics SELECT 'default', 'label', 'commit=' || n, 'day', '2026-01-01', 1, 1, 0, 0, 0, 1, 0, 0, 1, 1 FROM generate_series(1, 1200) n`,
+    )
+    await pool.query(
+      `INSERT INTO analytics SELECT 'default', 'workflow', 'w' || n, 'hour', '2026-01-01'::timestamptz + n * interval '1 minute', 1, 1, 0, 0, 0, 1, 0, 0, 1, 1 FROM generate_series(1, 100001) n`,
+    )
+    await set({ executions: [{ olderThan: '365d' }] })
+    const { recommendations } = (await server.inject(RETENTION)).json()
+    expect(recommendations).toEqual([
+      {
+        target: 'analyticsByHour',
+        says: expect.stringContaining('olderThan 90d'),
+        because: expect.stringMatching(
+          /^there are 100,001 rows of analytics by the hour, 1,\d{3} more each day since 2026-01-01/,
+        ),
+      },
+      {
+        target: 'streams',
+        says: expect.any(String),
+        because: expect.stringContaining('only what has a row is archived'),
+      },
+      {
+        target: 'labels',
+        says: expect.stringContaining('put commit into the input'),
+        because: expect.stringContaining('1,200 values in 1,200 runs'),
+      },
+    ])
+    const storage = (await server.inject('/v1/admin/storage')).json()
+    expect(storage.tables.map(({ table }: { table: string }) => table)).toContain('analytics')
+    expect(storage.archive).toEqual({ files: 0, bytes: 0 })
+  })
+})
+
+test('a clean-up comes by itself', async (t) => {
+  const { run, set, app, ports, caughtUp } = await kept(t)
+  await run()
+  await set({ streams: [{ atMost: 0 }] })
+  await caughtUp()
+  const cleaning = app.retention!.start(20)
+  await until('the stream is archived', async () => (await ports.archive!.statistics()).files === 1)
+  await cleaning.stop()
+})
