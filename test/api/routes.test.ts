@@ -93,6 +93,7 @@ describe('OpenAPI', () => {
       '/v1/:namespace/workflows/:name/failures/backtest',
       '/v1/:namespace/schedules/preview',
       '/v1/:namespace/failures/classify',
+      '/v1/:namespace/retention/preview',
     ])
     expect(table.filter(([method, , , command]) => method === 'GET' && command !== undefined)).toEqual([])
   })

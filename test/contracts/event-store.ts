@@ -280,23 +280,18 @@ export function eventStoreContract(name: string, open: () => Promise<OpenedStore
       })
 
       it('can be undone: events go back to where they were, and those that are there stay', async () => {
-        const [stream, other] = [aStream(), aStream()]
-        for (let n = 0; n < 3; n++) {
-          await store.append(stream, 'any', some(2))
-          await store.append(other, 'any', some(1))
-        }
+        const stream = aStream()
+        for (const each of [stream, aStream(), stream, stream]) await store.append(each, 'any', some(2))
         const whole = await all(store.readStream(stream))
         const log = await all(store.readAll({ after: before }))
         await store.truncate(stream, 1)
         await store.append(stream, 5, [anEvent('Later')])
         expect(await store.putBack(stream, whole)).toBe(true)
         const now = await all(store.readStream(stream))
-        expect(now.slice(0, 6)).toEqual(whole)
-        expect(now.map(({ type }) => type).slice(5)).toEqual(['Happened', 'Later'])
+        expect(now).toEqual([...whole, expect.objectContaining({ type: 'Later', revision: 6 })])
         expect((await all(store.readAll({ after: before }))).slice(0, -1)).toEqual(log)
         expect(await store.putBack(stream, whole)).toBe(true)
         expect(await all(store.readStream(stream))).toEqual(now)
-        expect((await store.append(stream, 6, [anEvent()])).revision).toBe(7)
       })
     })
   })
