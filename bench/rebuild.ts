@@ -1,5 +1,6 @@
 // Read models built again over a log of a million events while runs go on: how fast, how far off the ETA was, and whether the rows are
-// the same. The live side is a whole installation; so many runs a second are started meanwhile.
+// the same. The live side is a whole installation; so many runs a second are started meanwhile. With --archived the streams of what has
+// ended are in the archive before that.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     events: { type: 'string', default: '1000000' },
     rate: { type: 'string', default: '50' },
     only: { type: 'string' },
+    archived: { type: 'boolean', default: false },
     log: { type: 'string', default: 'error' },
     times: { type: 'string', default: '1' },
   },
@@ -55,6 +57,7 @@ try {
     await caughtUp()
     return { events: await ports.store.head() }
   })
+  if (values.archived) await timed('archive', archive)
   const loading = load(Number(values.rate))
   const names = projections
     .map(({ name }) => name)
@@ -81,12 +84,32 @@ async function caughtUp(): Promise<void> {
     throw new Error('the read models did not catch up')
 }
 
-async function load(rate: number): Promise<void> {
-  for (let next = performance.now(); rate > 0 && !over.signal.aborted; next += 1_000 / rate) {
+async function load(rate: number, signal = over.signal): Promise<void> {
+  for (let next = performance.now(); rate > 0 && !signal.aborted; next += 1_000 / rate) {
     await delay(Math.max(0, next - performance.now()))
     await app.commands.startExecution(caller(), { workflow: FLOW, input: {} })
     started++
   }
+}
+
+/** Archives the streams of all runs that have ended, while as many runs are started as during a rebuild. */
+async function archive(): Promise<object> {
+  const policy = { streams: [{ olderThan: 3_600_000 }] }
+  await app.commands.retention.setPolicy(caller(), policy)
+  const ended = new AbortController()
+  const loading = load(Number(values.rate), ended.signal)
+  const began = performance.now()
+  let runs = 0
+  for (let done = false; !done; ) {
+    const answer = await app.retention!.cleanUp(caller(), 5_000)
+    runs += answer.removed.streams ?? 0
+    done = answer.done || (answer.removed.streams ?? 0) < 5_000
+  }
+  const seconds = (performance.now() - began) / 1_000
+  ended.abort()
+  await loading
+  const { archive: kept } = await app.retention!.storage()
+  return { runs, runsPerSecond: Math.round(runs / seconds), files: kept.files, mebibytes: round(kept.bytes / 2 ** 20) }
 }
 
 /** Asks for them at once, and answers once all are swapped in. */

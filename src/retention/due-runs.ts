@@ -92,10 +92,13 @@ async function conditionOf(
 /** Of each workflow the newest run that there is no place for any more. */
 async function firstsToGo(pool: Pool, namespace: string, atMost: number, statuses: RunRule['statuses']) {
   const { rows } = await pool.query<{ workflow: string; startedAt: string; id: string }>(
-    `SELECT w.name AS workflow, f.started_at::text AS "startedAt", f.id FROM workflows w CROSS JOIN LATERAL (
-       SELECT e.started_at, e.id FROM executions e WHERE e.namespace = w.namespace AND e.workflow = w.name AND e.finished_at IS NOT NULL
-         AND ($3::text[] IS NULL OR e.status = ANY($3)) ORDER BY e.started_at DESC, e.id DESC OFFSET $2 LIMIT 1) f
-     WHERE w.namespace = $1`,
+    `WITH RECURSIVE w (workflow) AS (
+       (SELECT workflow FROM executions WHERE namespace = $1 ORDER BY workflow LIMIT 1)
+       UNION ALL SELECT (SELECT e.workflow FROM executions e WHERE e.namespace = $1 AND e.workflow > w.workflow ORDER BY e.workflow LIMIT 1)
+       FROM w WHERE w.workflow IS NOT NULL)
+     SELECT w.workflow, f.started_at::text AS "startedAt", f.id FROM w CROSS JOIN LATERAL (
+       SELECT e.started_at, e.id FROM executions e WHERE e.namespace = $1 AND e.workflow = w.workflow AND e.finished_at IS NOT NULL
+         AND ($3::text[] IS NULL OR e.status = ANY($3)) ORDER BY e.started_at DESC, e.id DESC OFFSET $2 LIMIT 1) f`,
     [namespace, atMost, statuses ?? null],
   )
   return rows

@@ -73,29 +73,26 @@ export class FileArchive implements Archive {
     )
   }
 
-  /** Events after position `after`, up to `upTo`, in the order of the log and each once. */
-  async *between(after: number, upTo: number): AsyncGenerator<RecordedEvent> {
+  /** Events after position `after`, up to `upTo`, in the order of the log and each once, in batches of `size` and one of the rest. */
+  async *between(after: number, upTo: number, size: number): AsyncGenerator<readonly RecordedEvent[]> {
     const waiting = (await this.list())
       .filter(({ first, last }) => last > after && first <= upTo)
       .sort((a, b) => a.first - b.first)
-    const open: { readonly unpacked: Unpacked; index: number }[] = []
-    const nextOf = ({ unpacked, index }: (typeof open)[number]): number => unpacked.positionAt(index)
-    for (let done = after; ; ) {
-      const least = Math.min(...open.map(nextOf))
+    const open: Reading[] = []
+    let events: RecordedEvent[] = []
+    for (let done = after; waiting.length > 0 || leastOf(open) <= upTo; ) {
       // A file that begins before the next event of those that are open has to be open as well.
-      if (waiting[0] !== undefined && waiting[0].first <= least) {
+      while (waiting[0] !== undefined && waiting[0].first <= leastOf(open)) {
         const unpacked = await this.#read(waiting.shift()!)
-        open.push({ unpacked, index: unpacked.indexAfter(after) })
-        continue
+        open.push({ unpacked, index: unpacked.indexAfter(done) })
       }
-      const from = open.find((one) => nextOf(one) === least)
-      if (from === undefined || least > upTo) return
-      // Runs that were put back into the log and archived again are in two files.
-      if (least > done) yield from.unpacked.eventAt(from.index)
-      done = least
-      from.index++
-      if (nextOf(from) === Number.POSITIVE_INFINITY) open.splice(open.indexOf(from), 1)
+      take(open, { done, until: Math.min(upTo + 1, waiting[0]?.first ?? Number.POSITIVE_INFINITY), size }, events)
+      done = events.at(-1)?.position ?? done
+      if (events.length < size) continue
+      yield events
+      events = []
     }
+    if (events.length > 0) yield events
   }
 
   async #read(name: ArchiveName): Promise<Unpacked> {
@@ -107,6 +104,36 @@ export class FileArchive implements Archive {
     const unpacked = new Unpacked(name, bytes)
     this.#unpacked.set(name.file, unpacked)
     return unpacked
+  }
+}
+
+type Reading = { readonly unpacked: Unpacked; index: number }
+
+const nextOf = ({ unpacked, index }: Reading): number => unpacked.positionAt(index)
+
+/** Infinity where none has any left. */
+function leastOf(open: readonly Reading[]): number {
+  let least = Number.POSITIVE_INFINITY
+  for (const one of open) least = Math.min(least, nextOf(one))
+  return least
+}
+
+/** Adds what files that are open have after `done` and before `until`, in order, while there are fewer than `size`. Who has no more is closed. */
+function take(
+  open: Reading[],
+  { done, until, size }: { readonly done: number; readonly until: number; readonly size: number },
+  events: RecordedEvent[],
+): void {
+  for (let last = done; events.length < size; ) {
+    const least = leastOf(open)
+    const at = least < until ? open.findIndex((one) => nextOf(one) === least) : -1
+    const from = open[at]
+    if (from === undefined) return
+    // Runs that were put back into the log and archived again are in two files.
+    if (least > last) events.push(from.unpacked.eventAt(from.index))
+    last = least
+    from.index++
+    if (nextOf(from) === Number.POSITIVE_INFINITY) open.splice(at, 1)
   }
 }
 

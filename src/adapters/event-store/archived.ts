@@ -7,9 +7,10 @@ import type { FileArchive } from './archive-files.ts'
 
 /** The streams that are archived. Of each the log keeps the last event, which says that there was a run and where to look for it. */
 const STREAMS = 'execution-'
-const PIECE = 1_000
 
 type RunsArchived = RemovalEventOf<'RunsArchived'>['data']
+const BATCH = 1_000
+
 type ReadOptions = NonNullable<Parameters<EventStore['readStream']>[1]>
 type Followed = Parameters<EventStore['subscribe']>[0]
 
@@ -105,22 +106,26 @@ export class ArchivedEventStore implements EventStore {
   }
 
   /** What the log had after `after`, and what it had there once. The archive is looked at after the log was read: it is written to before the log is cut. */
-  async *#merged(after: number, batch: Batch, { prefixes }: Pick<Followed, 'prefixes'>): AsyncGenerator<Batch> {
+  async *#merged(
+    after: number,
+    batch: Batch,
+    { prefixes, batchSize = BATCH }: Pick<Followed, 'prefixes' | 'batchSize'>,
+  ): AsyncGenerator<Batch> {
     for (const { type, data } of batch.events)
       if (type === 'RunsArchived') await this.#archive.require((data as RunsArchived).file)
     const isWanted = ({ stream }: RecordedEvent): boolean =>
       prefixes === undefined || prefixes.some((prefix) => stream.startsWith(prefix))
     let next = 0
-    let piece: RecordedEvent[] = []
-    for await (const event of this.#archive.between(after, batch.position)) {
-      while (next < batch.events.length && batch.events[next]!.position <= event.position)
-        piece.push(batch.events[next++]!)
-      if (piece.at(-1)?.position !== event.position && isWanted(event)) piece.push(event)
-      if (piece.length < PIECE) continue
-      yield { events: piece, position: event.position, caughtUp: false }
-      piece = []
+    for await (const archived of this.#archive.between(after, batch.position, batchSize)) {
+      const events: RecordedEvent[] = []
+      for (const event of archived) {
+        while (next < batch.events.length && batch.events[next]!.position <= event.position)
+          events.push(batch.events[next++]!)
+        if (events.at(-1)?.position !== event.position && isWanted(event)) events.push(event)
+      }
+      yield { events, position: archived.at(-1)!.position, caughtUp: false }
     }
-    yield next === 0 && piece.length === 0 ? batch : { ...batch, events: [...piece, ...batch.events.slice(next)] }
+    yield next === 0 ? batch : { ...batch, events: batch.events.slice(next) }
   }
 
   truncate(stream: string, keepLast: number): Promise<void> {
