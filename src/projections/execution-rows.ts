@@ -2,6 +2,7 @@
 import { plainText, Rows } from './copy.ts'
 import type { Attempt, Stage } from './execution-stages.ts'
 import type { Run } from './executions.ts'
+import { type AttemptKey, failureWrites } from './failures.ts'
 import type { Write } from './projection.ts'
 
 type Started = { readonly run: Run; readonly begin: NonNullable<Run['started']> }
@@ -63,13 +64,11 @@ const attemptColumns: Columns<AttemptOfRun> = {
   class: (rows, { attempt }) => rows.text(attempt.class),
   rule: (rows, { attempt }) => rows.text(attempt.rule),
   recovery: (rows, { attempt }) => rows.text(attempt.recovery),
-  failed_at: (rows, { attempt }) => rows.time(failedAt(attempt)),
 }
 
 const namesOf = (columns: Columns<never>): string => Object.keys(columns).join(', ')
 
 const textOf = (value: object | undefined): string | null => (value ? JSON.stringify(value) : null)
-const failedAt = ({ outcome, finishedAt }: Attempt): string | null => (outcome === 'failed' ? finishedAt : null)
 
 const MERGE_EXECUTIONS = `
   UPDATE executions e SET
@@ -105,10 +104,10 @@ const final = (column: string): string =>
 const MERGE_ATTEMPTS = `
   INSERT INTO attempts AS a (${namesOf(attemptColumns)})
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[],
-    $7::timestamptz[], $8::text[], $9::json[], $10::text[], $11::text[], $12::text[], $13::timestamptz[])
+    $7::timestamptz[], $8::text[], $9::json[], $10::text[], $11::text[], $12::text[])
   ON CONFLICT (execution_id, stage, attempt) DO UPDATE SET
     ${['worker', 'scheduled_at', 'started_at'].map(added).join(', ')},
-    ${['finished_at', 'outcome', 'error', 'class', 'rule', 'recovery', 'failed_at'].map(final).join(', ')}`
+    ${['finished_at', 'outcome', 'error', 'class', 'rule', 'recovery'].map(final).join(', ')}`
 
 /** The writes that bring the three tables from before the batch to after it. */
 export function executionWrites(runs: readonly Run[]): Write[] {
@@ -117,6 +116,7 @@ export function executionWrites(runs: readonly Run[]): Write[] {
     stages: copy('stages', stageColumns),
     attempts: copy('attempts', attemptColumns),
   }
+  const ended = { failed: [] as AttemptKey[], completed: [] as AttemptKey[] }
   const merged = { executions: [] as Run[], stages: [] as StageOfRun[], attempts: [] as AttemptOfRun[] }
   for (const run of runs) {
     if (run.started) added.executions.add({ run, begin: run.started })
@@ -124,9 +124,13 @@ export function executionWrites(runs: readonly Run[]): Write[] {
     for (const [id, stage] of run.stages) {
       if (stage.ordinal !== null) added.stages.add({ run, id, stage })
       else merged.stages.push({ run, id, stage })
-      for (const [number, attempt] of stage.attempts)
+      for (const [number, attempt] of stage.attempts) {
         if (attempt.scheduledAt !== null) added.attempts.add({ run, id, number, attempt })
         else merged.attempts.push({ run, id, number, attempt })
+        const { outcome } = attempt
+        if (outcome === 'failed' || outcome === 'completed')
+          ended[outcome].push({ run: run.id, stage: plainText(id), attempt: number })
+      }
     }
   }
   const writes: Write[] = [
@@ -136,6 +140,7 @@ export function executionWrites(runs: readonly Run[]): Write[] {
     mergeExecutions(merged.executions),
     mergeStages(merged.stages),
     mergeAttempts(merged.attempts),
+    ...failureWrites(ended.failed, ended.completed),
   ]
   return writes.filter(({ count }) => count !== 0)
 }
@@ -205,5 +210,4 @@ const mergeAttempts = (attempts: readonly AttemptOfRun[]): Write =>
     attempts.map(({ attempt }) => attempt.class),
     attempts.map(({ attempt }) => attempt.rule && plainText(attempt.rule)),
     attempts.map(({ attempt }) => attempt.recovery),
-    attempts.map(({ attempt }) => failedAt(attempt)),
   ])

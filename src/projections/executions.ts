@@ -33,8 +33,8 @@ export type Run = {
 /** What runs do: each with its stages and their attempts, and all of them counted once they have ended. */
 export const executions: Projection = {
   name: 'executions',
-  version: 3,
-  tables: ['executions', 'stages', 'attempts', 'analytics', 'analytics_durations'],
+  version: 4,
+  tables: ['executions', 'stages', 'attempts', 'failures', 'analytics', 'analytics_durations'],
   streams: ['execution-', REMOVAL_STREAMS],
   handles: { ...executionEventVersions, ...removalsHandled },
   apply(batch) {

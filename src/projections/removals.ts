@@ -25,7 +25,7 @@ const write = (name: string, sql: string, ...columns: (readonly unknown[])[]): W
 })
 
 /** In the order of what refers to what. */
-const OF_RUNS = ['attempts', 'stages', 'executions'].map((table) => {
+const OF_RUNS = ['failures', 'attempts', 'stages', 'executions'].map((table) => {
   const id = table === 'executions' ? 'id' : 'execution_id'
   return [`${table}-remove`, `DELETE FROM ${table} WHERE ${id} = ANY($1::uuid[])`] as const
 })

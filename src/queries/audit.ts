@@ -123,18 +123,18 @@ async function listAudit(
   const { rows } = await pool.query(
     `WITH firsts AS (SELECT * FROM events WHERE ${conditions.join(' AND ')} ORDER BY at DESC, position DESC LIMIT ${given(rowsToRead(page))})
      SELECT l.command_id, l.sequence, l.position, l.at, l.actor, l.command, l.source, l.reason, l.type, l.correlation_id, l.stream,
-       l.hash, CASE WHEN l.type = 'CommandRefused' THEN l.data END AS refusal, f.following
+       l.hash, CASE WHEN l.type = 'CommandRefused' THEN l.data END AS refusal, f.own
      FROM firsts l CROSS JOIN LATERAL (
-       SELECT json_agg(json_build_array(x.sequence, x.type, substring(x.data::text FROM '^\\{"stage":"([^"\\\\]*)"'), x.leads) ORDER BY x.sequence) AS following
-       FROM (SELECT * FROM events x WHERE x.namespace = l.namespace AND x.sequence >= l.sequence ORDER BY x.sequence
-         LIMIT ${MOST_EVENTS}) x) f
+       SELECT json_agg(json_build_array(x.sequence, x.type, substring(x.data::text FROM '^\\{"stage":"([^"\\\\]*)"')) ORDER BY x.sequence) AS own
+       FROM (SELECT *, count(*) FILTER (WHERE leads) OVER (ORDER BY sequence) AS commands FROM (SELECT * FROM events x
+         WHERE x.namespace = l.namespace AND x.sequence >= l.sequence ORDER BY x.sequence LIMIT ${MOST_EVENTS}) x) x WHERE x.commands = 1) f
      ORDER BY l.at DESC, l.position DESC`,
     values,
   )
   return toPage(rows, page, 'audit', (row) => [row.at.getTime(), Number(row.position)], toEntry)
 }
 
-type Following = readonly (readonly [sequence: number, type: string, stage: string | null, leads: boolean])[]
+type Own = readonly (readonly [sequence: number, type: string, stage: string | null])[]
 
 function toEntry(row: QueryResultRow): AuditEntry {
   const {
@@ -148,9 +148,6 @@ function toEntry(row: QueryResultRow): AuditEntry {
     hash,
     refusal,
   } = row
-  const following = row.following as Following
-  const next = following.findIndex(([, , , leads], at) => at > 0 && leads)
-  const own = following.slice(0, next === -1 ? undefined : next)
   return {
     ...{ commandId, sequence: Number(row.sequence), position: Number(row.position), at: row.at.toISOString(), actor },
     ...(command === null ? {} : { command }),
@@ -159,7 +156,11 @@ function toEntry(row: QueryResultRow): AuditEntry {
     outcome: refusal === null ? 'accepted' : 'refused',
     ...(refusal === null ? {} : { command: refusal.command, refusal: refusalOf(refusal) }),
     ...{ correlationId, stream, hash },
-    events: own.map(([sequence, type, stage]) => ({ sequence, type, ...(stage === null ? {} : { stage }) })),
+    events: (row.own as Own).map(([sequence, type, stage]) => ({
+      sequence,
+      type,
+      ...(stage === null ? {} : { stage }),
+    })),
   }
 }
 

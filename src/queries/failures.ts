@@ -2,12 +2,6 @@ import type { Pool } from 'pg'
 import type { Recovery } from '../domain/execution/events.ts'
 import type { FailureGroup, FailureKey, FailureQuestion, FailureStatistics } from './queries.ts'
 
-const COLUMNS: Readonly<Record<FailureKey, string>> = {
-  class: 'a.class',
-  rule: 'a.rule',
-  workflow: 'e.workflow',
-  stage: 'a.stage',
-}
 const RECOVERIES = Object.keys({
   retry: 0,
   fallback: 0,
@@ -18,21 +12,27 @@ const RECOVERIES = Object.keys({
   continue: 0,
 } satisfies Record<Recovery, 0>) as Recovery[]
 
-const byRecovery = RECOVERIES.map((name) => `'${name}', nullif(count(*) FILTER (WHERE a.recovery = '${name}'), 0)`)
+const byRecovery = RECOVERIES.map((name) => `'${name}', nullif(count(*) FILTER (WHERE recovery = '${name}'), 0)`)
 
-/** Text of the statement for the keys, which come from the closed list above; everything else is a parameter. */
+const FOUND = `FROM failures WHERE namespace = $1 AND failed_at >= $2 AND failed_at < $3
+  AND ($4::text IS NULL OR workflow = $4) AND ($5::text IS NULL OR stage = $5) AND ($6::text IS NULL OR class = $6)`
+
+/**
+ * Text of the statement for the keys, which come from a closed list; everything else is a parameter. Runs with one failure count as
+ * such; those with many are looked at once more, for each to count once in a group.
+ */
 const sqlOf = (keys: readonly FailureKey[]): string => `
-  SELECT ${keys.map((key) => `${COLUMNS[key]} AS "${key}"`).join(', ')}, count(*)::int AS failures,
-    count(DISTINCT a.execution_id)::int AS runs,
-    (count(*) FILTER (WHERE EXISTS (SELECT FROM attempts b WHERE b.execution_id = a.execution_id AND b.stage = a.stage
-      AND b.attempt > a.attempt AND b.outcome = 'completed')))::int AS recovered,
-    json_strip_nulls(json_build_object(${byRecovery.join(', ')})) AS by_recovery, max(a.failed_at) AS last_at
-  FROM attempts a JOIN executions e ON e.id = a.execution_id
-  WHERE a.failed_at >= $2 AND a.failed_at < $3 AND e.namespace = $1
-    AND ($4::text IS NULL OR e.workflow = $4) AND ($5::text IS NULL OR a.stage = $5) AND ($6::text IS NULL OR a.class = $6)
-  GROUP BY ${keys.map((key) => COLUMNS[key]).join(', ')}
-  ORDER BY failures DESC, last_at DESC, ${keys.map((key) => COLUMNS[key]).join(', ')}
-  LIMIT $7`
+  WITH counted AS (
+    SELECT ${keys.join(', ')}, count(*)::int AS failures, count(*) FILTER (WHERE NOT many) AS alone,
+      (count(*) FILTER (WHERE recovered))::int AS recovered,
+      json_strip_nulls(json_build_object(${byRecovery.join(', ')})) AS by_recovery, max(failed_at) AS last_at
+    ${FOUND} GROUP BY ${keys.join(', ')}
+  ), repeated AS (
+    SELECT ${keys.join(', ')}, count(*) AS runs FROM (SELECT DISTINCT ${keys.join(', ')}, execution_id ${FOUND} AND many) r
+    GROUP BY ${keys.join(', ')}
+  )
+  SELECT c.*, (c.alone + coalesce(r.runs, 0))::int AS runs FROM counted c LEFT JOIN repeated r USING (${keys.join(', ')})
+  ORDER BY failures DESC, last_at DESC, ${keys.join(', ')} LIMIT $7`
 
 export async function countFailures(
   pool: Pool,

@@ -156,11 +156,7 @@ describe('a row', () => {
       `INSERT INTO stages SELECT execution_id, 'more', 7, status, attempt FROM stages LIMIT 1`,
     ],
     ['attempts', 'differs from what the log says in worker', `UPDATE attempts SET worker = 'nobody'`],
-    [
-      'attempts',
-      'differs from what the log says in rule, failed_at',
-      `UPDATE attempts SET rule = 'x', failed_at = now() WHERE failed_at IS NOT NULL`,
-    ],
+    ['attempts', 'differs from what the log says in rule', `UPDATE attempts SET rule = 'x' WHERE outcome = 'failed'`],
     ['attempts', 'is missing', `DELETE FROM attempts`],
     ['attempts', 'is not in the log', `INSERT INTO attempts SELECT execution_id, stage, 9 FROM attempts LIMIT 1`],
     ['workflows', 'differs from what the log says in status', `UPDATE workflows SET status = 'retired'`],

@@ -23,12 +23,15 @@ export async function fillReadModels(pool: Pool, executions: number): Promise<vo
      SELECT ${ID}, s.stage, s.ordinal, CASE WHEN (n / 20) % 10 = 3 AND s.ordinal = 2 THEN 'failed' ELSE 'completed' END, 1, ${AT(total)},
        ${AT(total)} + (n % 200) * interval '1 second'
      FROM generate_series(1, ${total}) n CROSS JOIN (VALUES ('build', 0), ('test', 1), ('deploy', 2)) AS s (stage, ordinal)`,
-    `INSERT INTO attempts (execution_id, stage, attempt, worker, scheduled_at, started_at, finished_at, outcome, class, rule, recovery, failed_at)
+    `INSERT INTO attempts (execution_id, stage, attempt, worker, scheduled_at, started_at, finished_at, outcome, class, rule, recovery)
      SELECT ${ID}, s.stage, 1, 'worker-1', ${AT(total)}, ${AT(total)}, ${AT(total)} + (n % 200) * interval '1 second',
        CASE WHEN s.fails THEN 'failed' ELSE 'completed' END, CASE WHEN s.fails THEN 'test-failure' END, CASE WHEN s.fails THEN 'exit' END,
-       CASE WHEN s.fails THEN 'fail-fast' END, CASE WHEN s.fails THEN ${AT(total)} + (n % 200) * interval '1 second' END
+       CASE WHEN s.fails THEN 'fail-fast' END
      FROM generate_series(1, ${total}) n CROSS JOIN LATERAL
        (VALUES ('build', false), ('test', false), ('deploy', (n / 20) % 10 = 3)) AS s (stage, fails)`,
+    `INSERT INTO failures (execution_id, stage, attempt, namespace, workflow, class, rule, recovery, failed_at)
+     SELECT a.execution_id, a.stage, a.attempt, e.namespace, e.workflow, a.class, a.rule, a.recovery, a.finished_at
+     FROM attempts a JOIN executions e ON e.id = a.execution_id WHERE a.outcome = 'failed'`,
     `INSERT INTO events (position, id, stream, revision, type, version, namespace, at, actor, correlation_id, command_id, data, command, source,
        sequence, leads, hash)
      SELECT 2 * n + m, gen_random_uuid(), 'execution-' || ${ID}, m, CASE WHEN m = 1 AND n % 100 = 0 THEN 'CommandRefused' ELSE 'StageScheduled' END,
