@@ -3,7 +3,7 @@ import type { Pool } from 'pg'
 import type { AgedTable } from '../domain/retention/policy.ts'
 
 /** `upTo` and `hash` as `RowsRemoved` has them. */
-export type Step = { readonly upTo: string; readonly hash?: string; readonly rows: number }
+type Step = { readonly upTo: string; readonly hash?: string; readonly rows: number }
 
 /** About how many rows a step takes, where that is for us to say. */
 const ROWS = 2_000

@@ -23,8 +23,6 @@ export type StorageView = {
   readonly archive: { readonly files: number; readonly bytes: number }
 }
 
-export type Retention = ReturnType<typeof createRetention>
-
 /** How much a clean-up takes between two looks at whether it is to stop. */
 const AT_ONCE = 1_000
 /** What runs has the machine to itself in between. */

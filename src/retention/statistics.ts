@@ -3,7 +3,7 @@ import type { Pool } from 'pg'
 import type { AgedTable, RetentionPolicy } from '../domain/retention/policy.ts'
 import type { RunTarget } from './due-runs.ts'
 
-export type Target = RunTarget | AgedTable
+type Target = RunTarget | AgedTable
 
 /** Of all namespaces. `rows` is what PostgreSQL reckons, `bytes` with indexes. */
 export type TableSize = { readonly table: string; readonly rows: number; readonly bytes: number }
