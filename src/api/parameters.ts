@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { signalNamePattern } from '../domain/workflow/handler-names.ts'
 import { parseDurationMs } from '../domain/workflow/units.ts'
+import { executionSorts, workerSorts, workflowSorts } from '../queries/sort.ts'
 
 /** Names of routes of their own, which a namespace therefore cannot have. */
 const reserved = new Set(['admin', 'live'])
@@ -73,7 +74,15 @@ export const instant = z.iso
   .datetime({ offset: true, error: 'expected a time such as 2030-01-31T18:00:00Z' })
   .refine((text) => Date.parse(text) >= 0, 'times are of 1970 or later')
 
+const sortBy = <const S extends readonly [string, ...string[]]>(sorts: S) =>
+  z
+    .enum(sorts)
+    .default(sorts[0] as S[number])
+    .meta({ description: `By which member, with a hyphen the greatest first; ${sorts[0]} where it is left out.` })
+
+export const workflowsQuery = pageQuery.extend({ sort: sortBy(workflowSorts) })
 export const executionsQuery = pageQuery.extend({
+  sort: sortBy(executionSorts),
   workflow: name.optional().meta({ description: 'Runs of this workflow.' }),
   status: z.enum(['running', 'paused', 'cancelling', 'completed', 'failed', 'cancelled']).optional(),
   label: z
@@ -86,6 +95,7 @@ export const executionsQuery = pageQuery.extend({
 })
 
 export const workersQuery = pageQuery.extend({
+  sort: sortBy(workerSorts),
   status: z.enum(['running', 'draining', 'stopped', 'lost']).optional(),
 })
 /** One that a workflow defines is named for both: `release.nightly`. */

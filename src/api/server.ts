@@ -11,6 +11,7 @@ import type { Tracing } from '../ports/tracing.ts'
 import { readBodies } from './bodies.ts'
 import { endConnections } from './closing.ts'
 import { describeRoutes, withSlash } from './documentation.ts'
+import { tagAnswers } from './etags.ts'
 import { guardRequests } from './gate.ts'
 import { defaultRegistry, measureProjections, measureQueues, measureRequests } from './metrics.ts'
 import { answerTo, RequestProblem, sendProblem } from './problems.ts'
@@ -123,6 +124,7 @@ function build(
   readBodies(server)
   const unknownRoute = createUnknownRoute(server)
   protect(server, limits)
+  tagAnswers(server)
   routes.prepare?.(server)
   server.register((inner, _options, done) => {
     for (const [method, path, route, command] of routes.table(inner))

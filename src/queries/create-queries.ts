@@ -52,11 +52,11 @@ export function createQueries(options: {
   const reached = createReached(pool)
   return {
     workflow: (namespace, name) => findWorkflow(orm.em.fork(), namespace, name),
-    workflows: (namespace, page) => listWorkflows(orm.em.fork(), namespace, page),
+    workflows: (namespace, page, sort) => listWorkflows(orm.em.fork(), namespace, page, sort),
     workflowVersions: (namespace, name, page) => listWorkflowVersions(orm.em.fork(), namespace, name, page),
     advice: (namespace, name, over) => findAdvice(orm.em.fork(), pool, namespace, name, over),
     execution: (namespace, id) => findExecution(pool, namespace, id),
-    executions: (namespace, filter, page) => listExecutions(orm.em.fork(), namespace, filter, page),
+    executions: (namespace, filter, page, sort) => listExecutions(orm.em.fork(), namespace, filter, page, sort),
     pool: (namespace, name) => findPool(pool, namespace, name),
     pools: (namespace, page) => listPools(pool, namespace, page),
     poolUtilisation: (namespace, name, question) => poolUtilisation(pool, namespace, name, question),
@@ -64,7 +64,7 @@ export function createQueries(options: {
     schedule: (namespace, name) => findSchedule(pool, namespace, name),
     upcomingTimes: (namespace, name, count) => upcomingTimes(pool, namespace, name, count),
     failures: (namespace, question) => countFailures(pool, namespace, question),
-    workers: (namespace, filter, page) => listWorkers(orm.em.fork(), pool, namespace, filter, page),
+    workers: (namespace, filter, page, sort) => listWorkers(orm.em.fork(), pool, namespace, filter, page, sort),
     analytics: createAnalyticsQueries(pool),
     audit: createAuditQueries(pool),
     projections: async () => listProjections(pool, await head(), spacing),

@@ -4,6 +4,7 @@ import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
 import { UUID } from './execution.ts'
 import type { Page, PageRequest } from './page.ts'
 import type { ExecutionStatus, ExecutionSummary, Queries } from './queries.ts'
+import { type ExecutionSort, executionSorts, kindOf, orderOf } from './sort.ts'
 
 type Filter = Parameters<Queries['executions']>[1]
 type Key = readonly [startedAtMs: number, id: string]
@@ -12,26 +13,29 @@ const isKey = (key: readonly unknown[]): key is Key =>
   key.length === 2 && isTime(key[0]) && typeof key[1] === 'string' && UUID.test(key[1])
 const isTime = (ms: unknown): ms is number => Number.isInteger(ms) && !Number.isNaN(new Date(ms as number).getTime())
 
-/** The newest first. `label` is `name` or `name=value`; `from` is inclusive and `to` is not, both over the start. */
+/** `label` is `name` or `name=value`; `from` is inclusive and `to` is not, both over the start. */
 export async function listExecutions(
   em: EntityManager,
   namespace: string,
   filter: Filter,
   page: PageRequest,
+  sort: ExecutionSort = executionSorts[0],
 ): Promise<Page<ExecutionSummary>> {
+  const { direction, later } = orderOf(sort)
+  const kind = kindOf('executions', sort, executionSorts[0])
   const conditions: FilterQuery<ExecutionRow>[] = [{ namespace }]
   if (filter.workflow !== undefined) conditions.push({ workflow: filter.workflow })
   if (filter.status !== undefined) conditions.push({ status: filter.status })
   if (filter.label !== undefined) conditions.push(hasLabel(filter.label))
   if (filter.from !== undefined) conditions.push({ startedAt: { $gte: new Date(filter.from) } })
   if (filter.to !== undefined) conditions.push({ startedAt: { $lt: new Date(filter.to) } })
-  if (page.cursor !== undefined) conditions.push(...olderThan(decodeCursor(page.cursor, 'executions', isKey)))
+  if (page.cursor !== undefined) conditions.push(...beyond(decodeCursor(page.cursor, kind, isKey), later))
   const rows = await em.find(
     Execution,
     { $and: conditions },
-    { orderBy: { startedAt: 'desc', id: 'desc' }, limit: rowsToRead(page) },
+    { orderBy: { startedAt: direction, id: direction }, limit: rowsToRead(page) },
   )
-  return toPage(rows, page, 'executions', (row) => [row.startedAt.getTime(), row.id], toSummary)
+  return toPage(rows, page, kind, (row) => [row.startedAt.getTime(), row.id], toSummary)
 }
 
 function hasLabel(label: string): FilterQuery<ExecutionRow> {
@@ -41,9 +45,13 @@ function hasLabel(label: string): FilterQuery<ExecutionRow> {
 }
 
 /** The first condition repeats part of the second in a form that the index can seek to. */
-function olderThan([startedAtMs, id]: Key): FilterQuery<ExecutionRow>[] {
+function beyond([startedAtMs, id]: Key, later: '$lt' | '$gt'): FilterQuery<ExecutionRow>[] {
   const startedAt = new Date(startedAtMs)
-  return [{ startedAt: { $lte: startedAt } }, { $or: [{ startedAt: { $lt: startedAt } }, { id: { $lt: id } }] }]
+  const notBefore = later === '$lt' ? '$lte' : '$gte'
+  return [
+    { startedAt: { [notBefore]: startedAt } },
+    { $or: [{ startedAt: { [later]: startedAt } }, { id: { [later]: id } }] },
+  ] as FilterQuery<ExecutionRow>[]
 }
 
 const toSummary = (row: ExecutionRow): ExecutionSummary => ({

@@ -7,6 +7,7 @@ import type { AnalyticsQueries } from './analytics.ts'
 import type { AuditQueries } from './audit.ts'
 import type { Page, PageRequest } from './page.ts'
 import type { ProjectionView } from './projection-view.ts'
+import type { ExecutionSort, WorkerSort, WorkflowSort } from './sort.ts'
 
 export type ExecutionStatus = 'running' | 'paused' | 'cancelling' | 'completed' | 'failed' | 'cancelled'
 export type StageStatus =
@@ -244,7 +245,7 @@ export type UtilisationPoint = {
 /** Everything that the read models answer. `undefined` means that there is no such thing in that namespace. */
 export interface Queries {
   workflow(namespace: string, name: string): Promise<WorkflowView | undefined>
-  workflows(namespace: string, page: PageRequest): Promise<Page<WorkflowView>>
+  workflows(namespace: string, page: PageRequest, sort?: WorkflowSort): Promise<Page<WorkflowView>>
   workflowVersions(namespace: string, name: string, page: PageRequest): Promise<Page<WorkflowVersionView> | undefined>
   /** Over the newest version where none is named, and its newest `runs` ended runs. */
   advice(
@@ -257,6 +258,7 @@ export interface Queries {
     namespace: string,
     filter: { workflow?: string; status?: ExecutionStatus; label?: string; from?: string; to?: string },
     page: PageRequest,
+    sort?: ExecutionSort,
   ): Promise<Page<ExecutionSummary>>
   pool(namespace: string, name: string): Promise<PoolView | undefined>
   pools(namespace: string, page: PageRequest): Promise<Page<PoolView>>
@@ -265,8 +267,12 @@ export interface Queries {
   schedule(namespace: string, name: string): Promise<ScheduleDetail | undefined>
   upcomingTimes(namespace: string, name: string, count: number): Promise<readonly UpcomingTime[] | undefined>
   failures(namespace: string, question: FailureQuestion): Promise<FailureStatistics>
-  /** The newest first. */
-  workers(namespace: string, filter: { status?: WorkerStatus }, page: PageRequest): Promise<Page<WorkerView>>
+  workers(
+    namespace: string,
+    filter: { status?: WorkerStatus },
+    page: PageRequest,
+    sort?: WorkerSort,
+  ): Promise<Page<WorkerView>>
   projections(): Promise<readonly ProjectionView[]>
   /** How runs and stages went over time. */
   readonly analytics: AnalyticsQueries

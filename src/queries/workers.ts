@@ -5,29 +5,32 @@ import { decodeCursor, rowsToRead, toPage } from './cursor.ts'
 import { UUID } from './execution.ts'
 import type { Page, PageRequest } from './page.ts'
 import type { WorkerStatus, WorkerView } from './queries.ts'
+import { kindOf, orderOf, type WorkerSort, workerSorts } from './sort.ts'
 
 const isId = (key: readonly unknown[]): key is readonly [string] =>
   key.length === 1 && typeof key[0] === 'string' && UUID.test(key[0])
 
-/** The newest first: ids grow with time. */
 export async function listWorkers(
   em: EntityManager,
   pool: Pool,
   namespace: string,
   { status }: { status?: WorkerStatus },
   page: PageRequest,
+  sort: WorkerSort = workerSorts[0],
 ): Promise<Page<WorkerView>> {
-  const before = page.cursor === undefined ? undefined : decodeCursor(page.cursor, 'workers', isId)
+  const { direction, later } = orderOf(sort)
+  const kind = kindOf('workers', sort, workerSorts[0])
+  const last = page.cursor === undefined ? undefined : decodeCursor(page.cursor, kind, isId)
   const rows = await em.find(
     Worker,
-    { ...(status === undefined ? {} : { status }), ...(before ? { id: { $lt: before[0] } } : {}) },
-    { orderBy: { id: 'desc' }, limit: rowsToRead(page) },
+    { ...(status === undefined ? {} : { status }), ...(last ? { id: { [later]: last[0] } } : {}) },
+    { orderBy: { id: direction }, limit: rowsToRead(page) },
   )
   const running = await countRunning(pool, namespace, rows)
   return toPage(
     rows,
     page,
-    'workers',
+    kind,
     ({ id }) => [id],
     (row) => toView(row, running.get(row.id) ?? 0),
   )

@@ -151,7 +151,8 @@ export function executionRoutes({ commands, queries, history }: App) {
         await awaitPosition(queries, query, ['executions'])
         const { workflow, status, label, from, to } = query
         const given = Object.entries({ workflow, status, label, from, to }).filter(([, value]) => value !== undefined)
-        return toExecutions(await queries.executions(params.namespace, Object.fromEntries(given), pageOf(query)))
+        const filter = Object.fromEntries(given)
+        return toExecutions(await queries.executions(params.namespace, filter, pageOf(query), query.sort))
       },
     ),
 

@@ -20,7 +20,7 @@ export function workerRoutes({ queries, queues }: App) {
       async ({ params, query }) => {
         await awaitPosition(queries, query, ['workers', 'executions'])
         const filter = query.status === undefined ? {} : { status: query.status }
-        return queries.workers(params.namespace, filter, pageOf(query))
+        return queries.workers(params.namespace, filter, pageOf(query), query.sort)
       },
     ),
 

@@ -16,7 +16,14 @@ import {
   workflowVersionsSchema,
 } from '../answers.ts'
 import { awaitPosition } from '../freshness.ts'
-import { freshQuery, namespaceParams, pageQuery, versionHeaders, workflowParams } from '../parameters.ts'
+import {
+  freshQuery,
+  namespaceParams,
+  pageQuery,
+  versionHeaders,
+  workflowParams,
+  workflowsQuery,
+} from '../parameters.ts'
 import { found, pageOf, route } from '../route.ts'
 
 const tag = 'Workflows'
@@ -88,12 +95,12 @@ export function workflowRoutes({ commands, queries }: App) {
         tag,
         summary: 'List the workflows',
         params: namespaceParams,
-        query: pageQuery,
+        query: workflowsQuery,
         answers: { 200: workflowsSchema },
       },
       async ({ params, query }) => {
         await awaitPosition(queries, query, ['workflows'])
-        return toWorkflows(await queries.workflows(params.namespace, pageOf(query)))
+        return toWorkflows(await queries.workflows(params.namespace, pageOf(query), query.sort))
       },
     ),
 
