@@ -22,5 +22,6 @@ it('no fault breaks what was promised', { timeout: 240_000 }, async (t) => {
   expect(figures.completed).toBeGreaterThanOrEqual(LEAST_COMPLETED)
   if (kinds.includes('fill-disk')) expect(figures.refusals).toBeGreaterThan(0)
   expect(figures.rebuilds).toBeGreaterThan(0)
+  expect(figures.archived).toBeGreaterThan(0)
   expect(figures.attemptsLost).toBeGreaterThan(0)
 })

@@ -22,4 +22,5 @@ else
     console.log(JSON.stringify(told.figures))
     expect(told.faults).toEqual([])
     expect(told.figures.completed).toBeGreaterThanOrEqual(LEAST_COMPLETED)
+    expect(told.figures.archived).toBeGreaterThan(0)
   })

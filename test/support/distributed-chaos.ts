@@ -4,12 +4,16 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { FileArchive } from '../../src/adapters/event-store/archive-files.ts'
+import { ArchivedEventStore } from '../../src/adapters/event-store/archived.ts'
 import { EventStoreDb } from '../../src/adapters/event-store/eventstoredb.ts'
 import { violations } from '../../src/checker/violations.ts'
 import type { RecordedEvent } from '../../src/domain/message.ts'
 import type { Chance } from './chance.ts'
 import { type Distributed, processes, startDistributed } from './distributed.ts'
+import { archivedIn } from './judge.ts'
 import { Load } from './load.ts'
+import { keepFew } from './scene.ts'
 import { faultsOfEffects, faultsOfRuns, readEffects } from './verdict.ts'
 
 const LEASE_MS = 3_000
@@ -76,8 +80,11 @@ export async function tormentDistributed(
 ): Promise<Told> {
   const effects = await mkdtemp(join(tmpdir(), 'millrace-effects-'))
   scope.onTestFinished(() => rm(effects, { recursive: true, force: true }))
+  const archive = await mkdtemp(join(tmpdir(), 'millrace-archived-'))
+  scope.onTestFinished(() => rm(archive, { recursive: true, force: true }))
   const profile = await startDistributed(scope, {
     settings: {
+      MILLRACE_ARCHIVE: archive,
       MILLRACE_LEASE_MS: String(LEASE_MS),
       MILLRACE_HEARTBEAT_MS: '200',
       MILLRACE_HANDLERS: join(import.meta.dirname, '../../bench/noop.ts'),
@@ -85,6 +92,7 @@ export async function tormentDistributed(
   })
   const load = new Load(chance, effects)
   await load.register(await profile.url())
+  await keepFew(await profile.url())
   const struck: Record<string, number> = {}
   const began = Date.now()
   let rest: Harm[] = []
@@ -92,15 +100,17 @@ export async function tormentDistributed(
     if (rest.length === 0) rest = [...deck]
     const [what, does] = rest.splice(chance.below(rest.length), 1)[0]!
     const url = await profile.url()
-    await Promise.all([delay(chance.below(MOST_DELAY_MS)).then(() => does(profile, chance)), load.round(url)])
+    const asking = askForWork(url, delay(chance.below(MOST_DELAY_MS / 2)))
+    await Promise.all([delay(chance.below(MOST_DELAY_MS)).then(() => does(profile, chance)), load.round(url), asking])
     struck[what] = (struck[what] ?? 0) + 1
     tell(`${Math.round((Date.now() - began) / 1_000)} s, ${load.runs.length} runs; after: ${what}`)
   }
-  const stuck = await heal(profile, load)
+  const stuck = await heal(profile, load, archive)
+  const verified = await verdictOf(await profile.url())
   for (const name of processes) await profile.end(name, 'SIGTERM')
-  const events = await everything(profile.environment.MILLRACE_EVENT_STORE!)
+  const events = await everything(profile.environment.MILLRACE_EVENT_STORE!, archive)
   const found = {
-    stuck,
+    ...{ stuck, verified },
     answers: load.faults,
     invariants: violations(events, { healed: true, cancelWithinMs: HEALED_WITHIN_MS }),
     runs: faultsOfRuns(load.runs, events),
@@ -116,6 +126,7 @@ export async function tormentDistributed(
       failed: count('ExecutionFailed'),
       cancelled: count('ExecutionCancelled'),
     },
+    archived: archivedIn(events),
     ...{ attemptsLost: lostIn(events), violations: faults.length, harm: struck },
   }
   if (faults.length > 0) tell(profile.said())
@@ -126,11 +137,11 @@ const lostIn = (events: readonly RecordedEvent[]): number =>
   events.filter(({ type, data }) => type === 'StageRetried' && (data as { reason?: string }).reason === 'lost').length
 
 /** No more harm: every run comes to its end. Answers those that do not. */
-async function heal(profile: Distributed, load: Load): Promise<readonly string[]> {
+async function heal(profile: Distributed, load: Load, archive: string): Promise<readonly string[]> {
   const url = await profile.url()
   await load.round(url)
   for (const deadline = Date.now() + HEALED_WITHIN_MS; ; await delay(250)) {
-    const events = await everything(profile.environment.MILLRACE_EVENT_STORE!)
+    const events = await everything(profile.environment.MILLRACE_EVENT_STORE!, archive)
     const open = new Set<string>()
     for (const { stream, type } of events) {
       if (type === 'ExecutionStarted') open.add(stream)
@@ -145,8 +156,37 @@ async function heal(profile: Distributed, load: Load): Promise<readonly string[]
   }
 }
 
-async function everything(url: string): Promise<readonly RecordedEvent[]> {
-  const store = new EventStoreDb(url)
+/** The largest read models built again, and streams taken out of the log, as far as that gets. */
+async function askForWork(url: string, at: Promise<void>): Promise<void> {
+  await at
+  const paths = [
+    'admin/projections/executions/rebuild',
+    'admin/projections/events/rebuild',
+    'default/retention/clean-up',
+  ]
+  await Promise.all(paths.map((path) => fetch(`${url}/v1/${path}`, { method: 'POST' }).catch(() => {})))
+}
+
+/** What the installation finds about itself once no rebuild is under way. */
+async function verdictOf(url: string): Promise<readonly string[]> {
+  for (const deadline = Date.now() + HEALED_WITHIN_MS; ; await delay(250)) {
+    const { items } = (await (await fetch(`${url}/v1/admin/projections`)).json()) as { items: readonly Shown[] }
+    const late = items.filter(({ lagEvents, rebuild }) => lagEvents > 0 || rebuild?.status === 'running')
+    if (late.length === 0) break
+    if (Date.now() > deadline) return late.map((one) => `not caught up: ${JSON.stringify(one)}`)
+  }
+  const answer = await fetch(`${url}/v1/admin/verify`, {
+    ...{ method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' },
+  })
+  const result = JSON.parse((await answer.text()).trimEnd().split('\n').at(-1)!)
+  const { violations: broken, drift, notChecked } = result
+  return broken?.total === 0 && drift?.total === 0 && notChecked?.length === 0 ? [] : [JSON.stringify(result)]
+}
+
+type Shown = { readonly name: string; readonly lagEvents: number; readonly rebuild?: { readonly status: string } }
+
+async function everything(url: string, archive: string): Promise<readonly RecordedEvent[]> {
+  const store = new ArchivedEventStore(new EventStoreDb(url), new FileArchive(archive))
   try {
     const events: RecordedEvent[] = []
     for await (const batch of store.readAll()) events.push(...batch)

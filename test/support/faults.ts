@@ -27,8 +27,11 @@ const underLoad =
     const striking = (async () => {
       await delay(scene.chance.below(MOST_DELAY_MS))
       await scene.askForRebuilds(url)
+      const cleaning = scene.askForCleanUp(url)
       await delay(scene.chance.below(MOST_REBUILDING_MS))
-      return strike(scene, program, url)
+      const struck = await strike(scene, program, url)
+      await cleaning
+      return struck
     })()
     const [struck] = await Promise.all([striking, scene.load.round(url)])
     return struck

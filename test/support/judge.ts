@@ -1,4 +1,7 @@
 // The last word on a system that was tormented and has healed: what its log, its clients, its read models and the world say.
+import { join } from 'node:path'
+import { FileArchive } from '../../src/adapters/event-store/archive-files.ts'
+import { ArchivedEventStore } from '../../src/adapters/event-store/archived.ts'
 import { EmbeddedEventStore } from '../../src/adapters/event-store/embedded.ts'
 import { startEmbeddedPostgres } from '../../src/adapters/read-models/embedded-postgres.ts'
 import { migrate } from '../../src/adapters/read-models/migrate.ts'
@@ -22,6 +25,8 @@ export type Figures = {
   /** How often a start was answered that nothing was written, also where it was accepted later. */
   readonly refusals: number
   readonly rebuilds: number
+  /** Runs whose streams went into the archive. */
+  readonly archived: number
   readonly faults: Struck
   readonly events: number
   readonly completed: number
@@ -53,7 +58,8 @@ export const nothing: Found = {
 export async function judge(scene: Scene, stuck: readonly string[], struck: Struck): Promise<Judgement> {
   const { home, load } = scene
   const leftovers = (await home.leftovers()).map(({ pid, command }) => `${pid} ${command}`)
-  const store = await EmbeddedEventStore.open(scene.log)
+  const archive = new FileArchive(join(home.data, 'archive'))
+  const store = new ArchivedEventStore(await EmbeddedEventStore.open(scene.log), archive)
   try {
     const events = await eventsOf(store)
     const effects = await readEffects(home.effects)
@@ -84,6 +90,7 @@ function figuresOf({ load, rebuilds }: Scene, faults: Struck, events: readonly R
     },
     refusals: load.refusals,
     rebuilds,
+    archived: archivedIn(events),
     faults,
     events: events.length,
     completed: count(events, 'ExecutionCompleted'),
@@ -95,6 +102,13 @@ function figuresOf({ load, rebuilds }: Scene, faults: Struck, events: readonly R
     highestAttempt: attempts.reduce((most, attempt) => Math.max(most, attempt), 0),
   }
 }
+
+/** How many runs of the log have gone into the archive. */
+export const archivedIn = (events: readonly RecordedEvent[]): number =>
+  events.reduce(
+    (sum, { type, data }) => sum + (type === 'RunsArchived' ? (data as { runs: unknown[] }).runs.length : 0),
+    0,
+  )
 
 /** How many runs the log has brought to their end, while a program may be working with it. */
 export async function completedIn(log: string): Promise<number> {

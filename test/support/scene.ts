@@ -64,6 +64,7 @@ export class Scene {
     const scene = new Scene(home, chance, log, undivided)
     const { url } = await scene.running()
     await scene.load.register(url)
+    await keepFew(url)
     await scene.end('SIGKILL')
     return scene
   }
@@ -75,6 +76,11 @@ export class Scene {
       const answer = await fetch(asked, { method: 'POST' }).catch(() => undefined)
       if (answer?.status === 202) this.rebuilds++
     }
+  }
+
+  /** Has streams of runs that have ended taken out of the log, as far as it gets. */
+  async askForCleanUp(url: string): Promise<void> {
+    await fetch(`${url}/v1/default/retention/clean-up`, { method: 'POST' }).catch(() => {})
   }
 
   /** A new program, which may not be ready yet. */
@@ -120,6 +126,14 @@ export class Scene {
     await expectDrained(program, this)
     return stuck
   }
+}
+
+/** Of each workflow only the last few runs stay in the log: the others go into the archive. */
+export async function keepFew(url: string): Promise<void> {
+  const headers = { 'content-type': 'application/json' }
+  const body = JSON.stringify({ streams: [{ atMost: 3 }] })
+  const answer = await fetch(`${url}/v1/default/retention`, { method: 'PUT', headers, body })
+  if (!answer.ok) throw new Error(`the policy is not set: ${await answer.text()}`)
 }
 
 /** SIGTERM, upon which the program ends by itself and says that all is well. */
