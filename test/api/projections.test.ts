@@ -68,7 +68,7 @@ test('a rebuild is asked for, watched and swapped; the rows from before can be h
     startedAt: expect.any(String),
     finishedAt: expect.any(String),
   })
-  expect((await one('executions')).kept).toMatchObject({ version: 3, position: expect.stringMatching(/^\d+$/) })
+  expect((await one('executions')).kept).toMatchObject({ version: 4, position: expect.stringMatching(/^\d+$/) })
   const back = await post('executions/rollback', { reason: 'it was better' })
   expect(back.statusCode, back.body).toBe(200)
   // The reason that is given is on record.

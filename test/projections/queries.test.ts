@@ -239,7 +239,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
     const calm = { status: 'running', position: 0, lagEvents: 0, lagSeconds: 0 }
     expect(await it.queries.projections()).toEqual([
       { name: 'events', version: 2, ...calm },
-      { name: 'executions', version: 3, ...calm },
+      { name: 'executions', version: 4, ...calm },
       { name: 'pools', version: 1, ...calm },
       { name: 'schedules', version: 1, ...calm },
       { name: 'workers', version: 1, ...calm },

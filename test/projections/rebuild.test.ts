@@ -30,7 +30,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
     const constraints = `SELECT conrelid::regclass::text AS table, conname, contype, replace(pg_get_constraintdef(oid), ' NOT VALID', '') AS says FROM pg_constraint
       WHERE conrelid = ANY(SELECT to_regclass(t) FROM unnest($1::text[]) t) ORDER BY 1, 2`
     const columns = `SELECT c.relname, c.reloptions, a.attname, a.attstorage, a.attnotnull, format_type(a.atttypid, a.atttypmod) AS type
-      FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+      FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
       WHERE c.oid = ANY(SELECT to_regclass(t) FROM unnest($1::text[]) t) ORDER BY c.relname, a.attnum`
     const all = await Promise.all([indexes, constraints, columns].map((sql) => pool.query(sql, [tables])))
     return all.map(({ rows }) => rows)
