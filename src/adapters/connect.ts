@@ -4,6 +4,7 @@ import type { Ports } from '../app.ts'
 import type { Config } from '../config.ts'
 import type { Leases } from '../ports/leases.ts'
 import type { Logger } from '../ports/logger.ts'
+import type { StageLogs } from '../ports/stage-logs.ts'
 import type { WorkQueue } from '../ports/work-queue.ts'
 import { createMemoryCache } from './cache/memory.ts'
 import { createRedisCache } from './cache/redis.ts'
@@ -15,6 +16,7 @@ import { createRedisLeases } from './leases/redis.ts'
 import { openEventStore } from './open-event-store.ts'
 import { connectReports, type ReportTaking, type SentReports, takeReports } from './reports/kafka.ts'
 import { createFileStageLogs } from './stage-logs/files.ts'
+import { connectSentLogs, type LogTaking, takeStageLogs } from './stage-logs/kafka.ts'
 import { openKafkaQueue } from './work-queue/kafka.ts'
 import { createMemoryQueue } from './work-queue/memory.ts'
 
@@ -86,17 +88,25 @@ export async function connectReportTaking(
   return onKafka(config, logger, signal, (settings) => takeReports({ settings, logger, ...takes }))
 }
 
+/** Takes the lines that stages of other processes write; nothing where there can be none. */
+export async function connectLogTaking(
+  config: Config,
+  logger: Logger,
+  put: LogTaking['put'],
+  signal?: AbortSignal,
+): Promise<{ close(): Promise<void> } | undefined> {
+  if (config.queue.startsWith('memory:')) return undefined
+  return onKafka(config, logger, signal, (settings) => takeStageLogs({ settings, logger, put }))
+}
+
 async function connectLinks(config: Config, logger: Logger, signal?: AbortSignal): Promise<Links> {
   const clock = systemClock
   const leases = await openLeases(config, logger, signal)
   try {
     const queue = await openQueue(config, logger, signal)
-    const logs = createFileStageLogs({
-      dir: join(config.data, 'logs'),
-      clock,
-      warn: (message) => logger.warn({}, message),
-    })
+    const logs = await openStageLogs(config, logger)
     const close = async (): Promise<void> => {
+      await logs.close?.()
       await queue.close()
       await leases.close()
     }
@@ -105,6 +115,22 @@ async function connectLinks(config: Config, logger: Logger, signal?: AbortSignal
     await leases.close()
     throw error
   }
+}
+
+/**
+ * Files of this process where its stages are all there are; else they are sent, for every process with an API to find them. An account
+ * that may not write there, as one of an older installation, leaves its worker with files: work is more than its lines.
+ */
+async function openStageLogs(config: Config, logger: Logger): Promise<StageLogs & { close?(): Promise<void> }> {
+  const clock = systemClock
+  const { queue, data } = config
+  if (!queue.startsWith('memory:'))
+    try {
+      return await connectSentLogs({ settings: kafkaSettings(queue), logger, clock })
+    } catch (err) {
+      logger.warn({ err }, `what stages write stays in ${join(data, 'logs')}: ${(err as Error).message}`)
+    }
+  return createFileStageLogs({ dir: join(data, 'logs'), clock, warn: (message) => logger.warn({}, message) })
 }
 
 async function openQueue(config: Config, logger: Logger, signal?: AbortSignal): Promise<WorkQueue> {

@@ -27,7 +27,7 @@ export type StorageView = {
 const AT_ONCE = 1_000
 /** What runs has the machine to itself in between. */
 const REST_MS = 200
-const TABLES = projections.flatMap(({ tables }) => tables)
+const TABLES = [...projections.flatMap(({ tables }) => tables), 'stage_logs']
 
 export function createRetention(options: RetentionOptions) {
   const { pool, archive, commands, clock, logger } = options

@@ -1,8 +1,9 @@
 // The roles of a process that has the log: all of them on one screen.
 import { join } from 'node:path'
 import { openSigner } from '../adapters/audit-key.ts'
-import { type Connected, connect, connectReportTaking } from '../adapters/connect.ts'
+import { type Connected, connect, connectLogTaking, connectReportTaking } from '../adapters/connect.ts'
 import { measureLeases, measureQueue, measureReports, measureStore } from '../adapters/measured.ts'
+import { putLines, withTable } from '../adapters/stage-logs/table.ts'
 import { defaultRegistry } from '../api/metrics.ts'
 import { createServer, createWatchingServer, type ServerOptions } from '../api/server.ts'
 import { type App, createApp, type Ports } from '../app.ts'
@@ -47,7 +48,7 @@ export async function startRoles(
         }
   const signer = roles.has('api') ? await openSigner(config.auditKey ?? join(config.data, 'audit-key.pem')) : undefined
   const app = createApp(
-    { ...ports, ...(signer && { signer }) },
+    { ...ports, ...(tables && { logs: withTable(ports.logs, tables.pool) }), ...(signer && { signer }) },
     tables?.queries ?? noQueries,
     logger,
     settings,
@@ -62,6 +63,11 @@ export async function startRoles(
   }
   if (roles.has('projector') && databaseUrl !== undefined)
     await once('projector', () => startProjectorThread({ config, databaseUrl }, failed))
+  if (roles.has('projector') && tables) {
+    const { pool } = tables
+    const taking = await connectLogTaking(config, logger, (lines) => putLines(pool, lines), signal)
+    if (taking) started.push({ name: 'stage logs', stop: () => taking.close() })
+  }
   const { retention } = app
   if (roles.has('projector') && retention && config.cleanUpMinutes > 0)
     await once('retention', () => retention.start(config.cleanUpMinutes * 60_000))

@@ -205,7 +205,7 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
   test('rows that were wrong before references came do not keep the program from starting; new ones are refused', async () => {
     const url = await postgres.createDatabase()
     const path = await migrations()
-    const later = ['0009-references', '0010-retention', '0011-failures']
+    const later = ['0009-references', '0010-retention', '0011-failures', '0012-stage-logs']
     for (const name of later) await rename(join(path, `${name}.ts`), join(path, `${name}.kept`))
     await migrate(url, { folder: path })
     const orphan = (stage: string) =>

