@@ -5,9 +5,9 @@ import { defineConfig } from 'vitest/config'
 const waiting = [
   'test/adapters/{leases-redis-faults,work-queue-kafka-faults,eventstoredb-follow-faults,eventstoredb-append-faults,reports-kafka,cache}.test.ts',
   'test/cli/**/*.test.ts',
-  'test/projections/{rebuild,plans,projector}.test.ts',
-  'test/adapters/{check-schema,read-models}.test.ts',
-  'test/api/verify.test.ts',
+  'test/projections/{rebuild,rebuild-faults,plans,projector,queries}.test.ts',
+  'test/adapters/{check-schema,read-models,archive,torn-log,work-queue-kafka,stage-logs-kafka}.test.ts',
+  'test/api/{verify,retention,audit-export,executions}.test.ts',
 ]
 const slow = [
   'test/adapters/**/*.test.ts',
