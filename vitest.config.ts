@@ -7,7 +7,7 @@ const waiting = [
   'test/cli/**/*.test.ts',
   'test/projections/{rebuild,rebuild-faults,plans,projector,queries}.test.ts',
   'test/adapters/{check-schema,read-models,archive,torn-log,work-queue-kafka,stage-logs-kafka}.test.ts',
-  'test/api/{verify,retention,audit-export,executions}.test.ts',
+  'test/api/{verify,retention,retention-rows,audit-export,executions}.test.ts',
 ]
 const slow = [
   'test/adapters/**/*.test.ts',

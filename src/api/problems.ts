@@ -7,7 +7,7 @@ import { ArchiveUnavailable } from '../ports/archive.ts'
 import { StoreUnavailable } from '../ports/event-store.ts'
 import { ChainNotBuilt } from '../queries/audit.ts'
 import { BadCursor } from '../queries/page.ts'
-import { CleanUpStalled } from '../retention/clean-up.ts'
+import { CleanUpRunning, CleanUpStalled } from '../retention/clean-up.ts'
 import { VerificationRunning } from '../verification/verify.ts'
 import { isOutOfReach } from './out-of-reach.ts'
 
@@ -63,6 +63,7 @@ const requestProblems = {
   BODY_TOO_LARGE: 413,
   CONTENT_TYPE_UNSUPPORTED: 415,
   VERIFICATION_RUNNING: 409,
+  CLEAN_UP_RUNNING: 409,
   SEQUENCE_UNKNOWN: 404,
   KEY_UNKNOWN: 404,
   PROJECTION_UNKNOWN: 404,
@@ -154,10 +155,11 @@ export function answerTo(error: unknown): Answer {
     return answer('VERIFICATION_RUNNING', 409, error.message, { headers: RETRY_SOON })
   if (error instanceof ChainNotBuilt) return answer('UNAVAILABLE', 503, error.message, { headers: RETRY_SOON })
   if (error instanceof StoreUnavailable) return storeUnavailable(error)
+  if (error instanceof CleanUpRunning) return answer('CLEAN_UP_RUNNING', 409, error.message, { headers: RETRY_SOON })
   if (error instanceof CleanUpStalled) return answer('UNAVAILABLE', 503, error.message, { headers: RETRY_SOON })
   if (error instanceof ArchiveUnavailable) {
-    const detail =
-      'a part of the log is in the archive, which is out of reach or not as it was; the log of the server has the details'
+    const which = error.file === undefined ? 'its folder is out of reach' : `${error.file} is missing or not as it was`
+    const detail = `a part of the log is in the archive, and ${which}; the log of the server has the details`
     return { ...answer('UNAVAILABLE', 503, detail, { headers: RETRY_SOON }), cause: 'out-of-reach' }
   }
   if (isOutOfReach(error)) {

@@ -143,6 +143,7 @@ function describe(projection: Projection): readonly string[] {
           `  try again: millrace projections retry ${name}; leave it out: millrace projections skip ${name} --position ${stoppedBefore.position} --reason …`,
         ]),
     ...(rebuild === undefined ? [] : [`  rebuild ${rebuild.status}: ${describeRebuild(rebuild)}`]),
+    ...(rebuild?.status === 'running' && rebuild.error !== undefined ? [`  kept from going on: ${rebuild.error}`] : []),
     ...(kept === undefined ? [] : [`  keeps the rows of version ${kept.version} from before ${kept.since}`]),
   ]
 }

@@ -20,10 +20,10 @@ export function createRetentionCommands(handle: Handle) {
       const { position } = await handle(retentionDecider, stream, command, contextOf(caller, newId()))
       return { position }
     },
-    /** Puts on record what goes, before it does. */
+    /** Puts on record what goes; read models lose it then. */
     record: async (caller: Caller, event: RemovalEvent): Promise<{ readonly position: number }> => {
       const command = { type: 'RecordRemoval', event } as const
-      const stream = removalStream(caller.namespace)
+      const stream = removalStream(caller.namespace, event.type)
       const { position } = await handle(removalDecider, stream, command, contextOf(caller, newId()))
       return { position }
     },

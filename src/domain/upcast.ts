@@ -20,7 +20,19 @@ const versions: { readonly [type: string]: number } = {
   ...removalEventVersions,
 }
 const CATEGORIES = new Set([
-  ...['execution', 'workflow', 'pool', 'group', 'schedule', 'worker', 'projection', 'audit', 'retention', 'removal'],
+  ...[
+    'execution',
+    'workflow',
+    'pool',
+    'group',
+    'schedule',
+    'worker',
+    'projection',
+    'audit',
+    'retention',
+    'removal',
+    'archive',
+  ],
 ])
 const upcasters: { readonly [type: string]: readonly Upcaster[] } = { ...executionUpcasters, ...workflowUpcasters }
 

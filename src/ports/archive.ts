@@ -22,8 +22,11 @@ export interface Archive {
 
 /** A file of the archive is missing, was changed, or the disk does not give or take it. */
 export class ArchiveUnavailable extends Error {
-  constructor(message: string, cause?: unknown) {
+  /** The file, where it is one. */
+  readonly file: string | undefined
+  constructor(message: string, { file, cause }: { readonly file?: string; readonly cause?: unknown } = {}) {
     super(message, { cause })
     this.name = 'ArchiveUnavailable'
+    this.file = file
   }
 }

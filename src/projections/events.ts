@@ -2,7 +2,7 @@ import type { RecordedEvent } from '../domain/message.ts'
 import { type Link, linkOf, NO_LINK, recordText } from './audit-record.ts'
 import { plainText, Rows } from './copy.ts'
 import type { Projection, Write } from './projection.ts'
-import { agedRemovals, splitRemovals } from './removals.ts'
+import { agedRemovalsIn } from './removals.ts'
 
 const COLUMNS = `position, id, stream, revision, type, version, namespace, at, actor, correlation_id, causation_id, command_id, data,
   command, source, reason, sequence, leads, hash`
@@ -51,7 +51,8 @@ export const events: Projection = {
     return [
       { kind: 'copy', table: 'events', columns: COLUMNS, rows: rows.finish(), count: rows.count },
       moveChains([...moved].map((namespace) => [namespace, ends.get(namespace)!] as const)),
-      ...agedRemovals(['audit'], splitRemovals(batch).removals),
+      // By sequence, so it goes as well after the rows of what came later.
+      ...agedRemovalsIn(['audit'], batch),
     ]
   },
 }

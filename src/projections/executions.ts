@@ -3,12 +3,11 @@
 import type { Blocker, ExecutionEvent, ExecutionEventOf } from '../domain/execution/events.ts'
 import { executionEventVersions } from '../domain/execution/upcast.ts'
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
-import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
 import { countRuns } from './analytics.ts'
 import { executionWrites } from './execution-rows.ts'
 import { foldStage, goOnAsOthers, newStage, renew, type Stage, stageOf } from './execution-stages.ts'
-import type { Projection } from './projection.ts'
-import { agedRemovals, removalsHandled, runRemovals, splitRemovals } from './removals.ts'
+import type { Projection, Write } from './projection.ts'
+import { agedRemovals, inOrder, REMOVALS, removalsHandled, runRemovals } from './removals.ts'
 
 /** What a batch says about one run; null is what it does not say. JSON is text already. */
 export type Run = {
@@ -35,23 +34,27 @@ export const executions: Projection = {
   name: 'executions',
   version: 4,
   tables: ['executions', 'stages', 'attempts', 'failures', 'analytics', 'analytics_durations'],
-  streams: ['execution-', REMOVAL_STREAMS],
+  streams: ['execution-', ...REMOVALS],
   handles: { ...executionEventVersions, ...removalsHandled },
-  apply(batch) {
-    const { own, removals } = splitRemovals<RecordedEvent<ExecutionEvent>>(batch)
-    const runs = new Map<string, Run>()
-    for (const event of own) {
-      const run = runs.get(event.stream) ?? unknownRun(parseStream(event.stream).id)
-      runs.set(event.stream, run)
-      run.revision = event.revision
-      run.position = event.position
-      fold(run, event)
-    }
-    const ended = [...runs.values()].filter(({ finishedAt }) => finishedAt !== null).map(({ id }) => id)
-    const counted = ended.length > 0 ? [countRuns(ended)] : []
-    const gone = [...runRemovals(removals), ...agedRemovals(['analyticsByHour', 'analyticsByDay'], removals)]
-    return [...executionWrites([...runs.values()]), ...counted, ...gone]
-  },
+  apply: (batch) =>
+    inOrder(batch, foldRuns, (removal) => [
+      ...runRemovals(removal),
+      ...agedRemovals(['analyticsByHour', 'analyticsByDay'], removal),
+    ]),
+}
+
+function foldRuns(batch: readonly RecordedEvent<ExecutionEvent>[]): readonly Write[] {
+  const runs = new Map<string, Run>()
+  for (const event of batch) {
+    const run = runs.get(event.stream) ?? unknownRun(parseStream(event.stream).id)
+    runs.set(event.stream, run)
+    run.revision = event.revision
+    run.position = event.position
+    fold(run, event)
+  }
+  const ended = [...runs.values()].filter(({ finishedAt }) => finishedAt !== null).map(({ id }) => id)
+  const counted = ended.length > 0 ? [countRuns(ended)] : []
+  return [...executionWrites([...runs.values()]), ...counted]
 }
 
 const unknownRun = (id: string): Run => ({

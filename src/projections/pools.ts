@@ -1,10 +1,9 @@
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
 import { type Amounts, NOTHING } from '../domain/pool/amounts.ts'
 import { type Held, type PoolEvent, poolEventVersions, type Usage } from '../domain/pool/events.ts'
-import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
 import { plainText, Rows } from './copy.ts'
 import type { Projection, Write } from './projection.ts'
-import { agedRemovals, removalsHandled, splitRemovals } from './removals.ts'
+import { agedRemovals, inOrder, REMOVALS, removalsHandled } from './removals.ts'
 
 const of = (what: string): string => `${what}_slots, ${what}_cpu, ${what}_memory, ${what}_disk`
 const GRANT_COLUMNS =
@@ -39,15 +38,16 @@ export const pools: Projection = {
   name: 'pools',
   version: 1,
   tables: ['pools', 'pool_grants', 'pool_usage'],
-  streams: ['pool-', REMOVAL_STREAMS],
+  streams: ['pool-', ...REMOVALS],
   handles: { ...poolEventVersions, ...removalsHandled },
-  apply(batch) {
-    const usage = new Rows(USAGE_COLUMNS.split(',').length)
-    const folded: Folded = { pools: new Map(), grants: new Map(), released: [], usage }
-    const { own, removals } = splitRemovals<RecordedEvent<PoolEvent>>(batch)
-    for (const event of own) fold(folded, event)
-    return [...writes(folded), ...agedRemovals(['pools'], removals)]
-  },
+  apply: (batch) => inOrder(batch, foldPools, (removal) => agedRemovals(['pools'], removal)),
+}
+
+function foldPools(batch: readonly RecordedEvent<PoolEvent>[]): readonly Write[] {
+  const usage = new Rows(USAGE_COLUMNS.split(',').length)
+  const folded: Folded = { pools: new Map(), grants: new Map(), released: [], usage }
+  for (const event of batch) fold(folded, event)
+  return writes(folded)
 }
 
 function fold(folded: Folded, event: RecordedEvent<PoolEvent>): void {

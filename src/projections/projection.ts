@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg'
 import { AUDIT_STREAMS } from '../domain/audit/events.ts'
 import type { RecordedEvent } from '../domain/message.ts'
 import { PROJECTION_STREAMS } from '../domain/projection/events.ts'
-import { REMOVAL_STREAMS, RETENTION_STREAMS } from '../domain/retention/events.ts'
+import { ARCHIVE_STREAMS, REMOVAL_STREAMS, RETENTION_STREAMS } from '../domain/retention/events.ts'
 import { upcast } from '../domain/upcast.ts'
 
 /**
@@ -55,6 +55,7 @@ export const PREFIXES: readonly string[] = [
   AUDIT_STREAMS,
   RETENTION_STREAMS,
   REMOVAL_STREAMS,
+  ARCHIVE_STREAMS,
 ]
 
 /** Those of the streams that a projection reads. */

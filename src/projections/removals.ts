@@ -1,19 +1,41 @@
 // What retention takes from the read models. Every removal is an event, so that rows that are built again lose the same.
 import type { RecordedEvent } from '../domain/message.ts'
-import { REMOVAL_STREAMS, type RemovalEvent, removalEventVersions } from '../domain/retention/events.ts'
+import {
+  ARCHIVE_STREAMS,
+  REMOVAL_STREAMS,
+  type RemovalEvent,
+  removalEventVersions,
+} from '../domain/retention/events.ts'
 import type { AgedTable } from '../domain/retention/policy.ts'
 import type { Write } from './projection.ts'
 
 /** For projections that lose rows: beside `handles` of their own. */
 export const removalsHandled = removalEventVersions
 
-/** The events of a batch that are the projection's own, and those that say what goes. */
-export function splitRemovals<E extends RecordedEvent>(batch: readonly RecordedEvent[]) {
-  const isRemoval = ({ stream }: RecordedEvent): boolean => stream.startsWith(REMOVAL_STREAMS)
-  return {
-    own: batch.filter((event) => !isRemoval(event)) as readonly RecordedEvent[] as readonly E[],
-    removals: batch.filter(isRemoval) as readonly RecordedEvent<RemovalEvent>[],
+/** Beginnings of the names of streams that say what goes; projections that lose rows read them beside their own. */
+export const REMOVALS: readonly string[] = [REMOVAL_STREAMS, ARCHIVE_STREAMS]
+const isRemoval = ({ stream }: RecordedEvent): boolean => REMOVALS.some((start) => stream.startsWith(start))
+
+/** Writes of what is the projection's own and of what goes, in the order of the log: rows may come anew after others like them went. */
+export function inOrder<E extends RecordedEvent>(
+  batch: readonly RecordedEvent[],
+  fold: (own: readonly E[]) => readonly Write[],
+  remove: (removal: RecordedEvent<RemovalEvent>) => readonly Write[],
+): readonly Write[] {
+  if (!batch.some(isRemoval)) return fold(batch as readonly RecordedEvent[] as readonly E[])
+  const writes: Write[] = []
+  let own: RecordedEvent[] = []
+  const flush = (): void => {
+    if (own.length > 0) writes.push(...fold(own as readonly RecordedEvent[] as readonly E[]))
+    own = []
   }
+  for (const event of batch)
+    if (isRemoval(event)) {
+      flush()
+      writes.push(...remove(event as RecordedEvent<RemovalEvent>))
+    } else own.push(event)
+  flush()
+  return writes
 }
 
 const write = (name: string, sql: string, ...columns: (readonly unknown[])[]): Write => ({
@@ -33,11 +55,7 @@ const ARCHIVE = `UPDATE executions SET archived_in = f.file FROM unnest($1::text
 const RESTORE = `UPDATE executions SET archived_in = NULL, restored_at = r.at FROM unnest($1::timestamptz[]) AS r (at) WHERE id = ANY($2::uuid[])`
 
 /** What becomes of the rows of runs. */
-export function runRemovals(removals: readonly RecordedEvent<RemovalEvent>[]): readonly Write[] {
-  return removals.flatMap(writesOfRuns)
-}
-
-function writesOfRuns({ type, data, at }: RecordedEvent<RemovalEvent>): readonly Write[] {
+export function runRemovals({ type, data, at }: RecordedEvent<RemovalEvent>): readonly Write[] {
   switch (type) {
     case 'RunsArchived':
       return [write('executions-archive', ARCHIVE, [data.file], data.runs)]
@@ -92,12 +110,14 @@ const AGED: Readonly<Record<AgedTable, readonly (readonly [name: string, sql: st
 /** What becomes of rows that lose their age's right to be there. */
 export function agedRemovals(
   tables: readonly AgedTable[],
-  removals: readonly RecordedEvent<RemovalEvent>[],
+  { type, data, metadata: { namespace } }: RecordedEvent<RemovalEvent>,
 ): readonly Write[] {
-  return removals.flatMap(({ type, data, metadata: { namespace } }): readonly Write[] => {
-    if (type !== 'RowsRemoved' || !tables.includes(data.table)) return []
-    const { table, upTo, hash } = data
-    const given = [[namespace], [upTo], ...(hash === undefined ? [] : [[hash]])]
-    return AGED[table].map(([name, sql]) => write(name, sql, ...given))
-  })
+  if (type !== 'RowsRemoved' || !tables.includes(data.table)) return []
+  const { table, upTo, hash } = data
+  const given = [[namespace], [upTo], ...(hash === undefined ? [] : [[hash]])]
+  return AGED[table].map(([name, sql]) => write(name, sql, ...given))
 }
+
+/** Of a batch whose own rows are written first: where it does not matter which come before. */
+export const agedRemovalsIn = (tables: readonly AgedTable[], batch: readonly RecordedEvent[]): readonly Write[] =>
+  batch.filter(isRemoval).flatMap((event) => agedRemovals(tables, event as RecordedEvent<RemovalEvent>))

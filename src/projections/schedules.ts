@@ -1,9 +1,8 @@
 // Schedules and their nominal times that have a run: the fold of a batch. `schedule-rows.ts` turns it into rows.
 import { parseStream, type RecordedEvent } from '../domain/message.ts'
-import { REMOVAL_STREAMS } from '../domain/retention/events.ts'
 import { type ScheduleEvent, type ScheduleSpec, scheduleEventVersions } from '../domain/schedule/events.ts'
-import type { Projection } from './projection.ts'
-import { agedRemovals, removalsHandled, splitRemovals } from './removals.ts'
+import type { Projection, Write } from './projection.ts'
+import { agedRemovals, inOrder, REMOVALS, removalsHandled } from './removals.ts'
 import { scheduleWrites } from './schedule-rows.ts'
 
 /** What a batch says about one schedule; null is what it does not say. */
@@ -51,21 +50,22 @@ export const schedules: Projection = {
   name: 'schedules',
   version: 1,
   tables: ['schedules', 'schedule_runs'],
-  streams: ['schedule-', REMOVAL_STREAMS],
+  streams: ['schedule-', ...REMOVALS],
   handles: { ...scheduleEventVersions, ...removalsHandled },
-  apply(batch) {
-    const changes = new Map<string, ScheduleChange>()
-    const { own, removals } = splitRemovals<RecordedEvent<ScheduleEvent>>(batch)
-    for (const event of own) {
-      const change = changes.get(event.stream) ?? unchanged(event)
-      changes.set(event.stream, change)
-      change.updatedAt = event.at
-      change.revision = event.revision
-      change.position = event.position
-      fold(change, event)
-    }
-    return [...scheduleWrites([...changes.values()]), ...agedRemovals(['scheduleRuns'], removals)]
-  },
+  apply: (batch) => inOrder(batch, foldSchedules, (removal) => agedRemovals(['scheduleRuns'], removal)),
+}
+
+function foldSchedules(batch: readonly RecordedEvent<ScheduleEvent>[]): readonly Write[] {
+  const changes = new Map<string, ScheduleChange>()
+  for (const event of batch) {
+    const change = changes.get(event.stream) ?? unchanged(event)
+    changes.set(event.stream, change)
+    change.updatedAt = event.at
+    change.revision = event.revision
+    change.position = event.position
+    fold(change, event)
+  }
+  return scheduleWrites([...changes.values()])
 }
 
 function unchanged({ stream, at, metadata: { namespace } }: RecordedEvent<ScheduleEvent>): ScheduleChange {

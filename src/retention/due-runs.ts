@@ -4,51 +4,71 @@ import type { RetentionPolicy, RunRule } from '../domain/retention/policy.ts'
 
 export type RunTarget = 'streams' | 'executions'
 
-/** `rule` is its place among those of the policy: the first one that says so. */
-export type DueRun = { readonly id: string; readonly finishedAt: string; readonly rule: number }
+/** `rule` is its place among those of the policy: the first one that says so. `tookMs` is how long the run went on. */
+export type DueRun = {
+  readonly id: string
+  readonly finishedAt: string
+  readonly rule: number
+  readonly tookMs: number
+}
+
+/** The last run of a page, after which the next one begins. */
+export type Place = { readonly startedAt: string; readonly id: string }
 
 type Options = {
   readonly namespace: string
   readonly target: RunTarget
   readonly policy: RetentionPolicy
   readonly nowMs: number
+  /** Where to go on. */
+  readonly after?: Place | undefined
 }
 
+/** Whatever the rules say: who follows the log has to have read it (FRESH_MS of the archive), by clocks that need not agree. */
+const MIN_ENDED_MS = 15_000
 /** How many rows are looked at in one statement. */
 const PAGE = 5_000
-const FIRST = { startedAt: new Date(0).toISOString(), id: '00000000-0000-0000-0000-000000000000' }
+const FIRST: Place = { startedAt: new Date(0).toISOString(), id: '00000000-0000-0000-0000-000000000000' }
 
-/** Pages of those that are due, the oldest start first; a page may be empty. */
+/** Pages of those that are due, the oldest start first; a page may be empty. `last` is where it ends. */
 export async function* dueRuns(
   pool: Pool,
-  { namespace, target, policy, nowMs }: Options,
-): AsyncGenerator<readonly DueRun[]> {
+  { namespace, target, policy, nowMs, after = FIRST }: Options,
+): AsyncGenerator<{ readonly runs: readonly DueRun[]; readonly last: Place }> {
   const rules = policy[target] ?? []
   if (rules.length === 0) return
-  const values: unknown[] = [namespace]
+  const values: unknown[] = [namespace, after.startedAt, after.id]
   const given = (value: unknown): string => `$${values.push(value)}`
+  const ended = given(new Date(nowMs - MIN_ENDED_MS).toISOString())
   const due: string[] = []
   for (const rule of rules) due.push(await conditionOf(pool, namespace, rule, nowMs, given))
+  const out = [
+    'finished_at IS NULL',
+    `finished_at > ${ended}::timestamptz`,
+    isOut(target, policy),
+    ...held(policy, given),
+  ]
   const sql = `
     WITH page AS (
-      SELECT * FROM executions WHERE namespace = $1 AND (started_at, id) > (${given(FIRST.startedAt)}::timestamptz, ${given(FIRST.id)}::uuid)
+      SELECT * FROM executions WHERE namespace = $1 AND (started_at, id) > ($2::timestamptz, $3::uuid)
       ORDER BY started_at, id LIMIT ${PAGE}
     ), judged AS (
-      SELECT id, started_at, finished_at, CASE WHEN finished_at IS NULL OR ${[isOut(target, policy), ...held(policy, given)].join(' OR ')} THEN NULL
+      SELECT id, started_at, finished_at, CASE WHEN ${out.join(' OR ')} THEN NULL
         ${due.map((condition, rule) => `WHEN ${condition} THEN ${rule}`).join(' ')} END AS rule FROM page)
-    SELECT id, started_at::text AS "startedAt", finished_at AS "finishedAt", rule, row_number() OVER (ORDER BY started_at, id) AS place, count(*) OVER () AS rows
+    SELECT id, started_at::text AS "startedAt", finished_at AS "finishedAt", rule,
+      extract(epoch FROM finished_at - started_at)::float8 * 1000 AS "tookMs"
     FROM judged WHERE rule IS NOT NULL OR (started_at, id) = (SELECT started_at, id FROM judged ORDER BY started_at DESC, id DESC LIMIT 1)
     ORDER BY started_at, id`
-  const [startedAt, id] = [values.indexOf(FIRST.startedAt), values.indexOf(FIRST.id)]
   for (;;) {
     const { rows } = await pool.query(sql, values)
-    const last = rows.at(-1)
+    const last: Place | undefined = rows.at(-1)
     if (last === undefined) return
-    yield rows
+    const runs = rows
       .filter(({ rule }) => rule !== null)
-      .map((row) => ({ id: row.id, finishedAt: row.finishedAt.toISOString(), rule: row.rule }))
-    values[startedAt] = last.startedAt
-    values[id] = last.id
+      .map((row) => ({ id: row.id, finishedAt: row.finishedAt.toISOString(), rule: row.rule, tookMs: row.tookMs }))
+    yield { runs, last: { startedAt: last.startedAt, id: last.id } }
+    values[1] = last.startedAt
+    values[2] = last.id
   }
 }
 

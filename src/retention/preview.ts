@@ -42,7 +42,7 @@ async function previewRuns(pool: Pool, asked: Parameters<typeof dueRuns>[1]): Pr
   const rules = new Set<number>()
   let count = 0
   let oldest: string | undefined
-  for await (const runs of dueRuns(pool, asked)) {
+  for await (const { runs } of dueRuns(pool, asked)) {
     count += runs.length
     for (const { id, finishedAt, rule } of runs) {
       if (examples.length < EXAMPLES) examples.push(id)
@@ -54,7 +54,12 @@ async function previewRuns(pool: Pool, asked: Parameters<typeof dueRuns>[1]): Pr
   return { target: asked.target, count, ...(oldest && { oldest }), because, examples }
 }
 
-/** Before when rows of a table go; nothing where no rule says so. What is on record of runs that are held stays. */
+const BUCKET_MS: Partial<Record<AgedTable, number>> = { analyticsByHour: 3_600_000, analyticsByDay: 86_400_000 }
+
+/**
+ * Before when rows of a table go; nothing where no rule says so. What is on record of runs that are held stays, and so do the hour and
+ * the day that are being counted, and the ones before: what comes late is added to them.
+ */
 export async function cutOf(
   pool: Pool,
   namespace: string,
@@ -65,7 +70,11 @@ export async function cutOf(
   const rule = policy[table]
   if (rule === undefined) return undefined
   const heldFrom = table === 'audit' ? await firstHeld(pool, namespace, policy) : undefined
-  return new Date(
-    Math.min(nowMs - rule.olderThan, heldFrom === undefined ? Number.POSITIVE_INFINITY : Date.parse(heldFrom)),
-  )
+  const bucketMs = BUCKET_MS[table]
+  const limits = [
+    nowMs - rule.olderThan,
+    ...(heldFrom === undefined ? [] : [Date.parse(heldFrom)]),
+    ...(bucketMs === undefined ? [] : [Math.floor(nowMs / bucketMs) * bucketMs - bucketMs]),
+  ]
+  return new Date(Math.min(...limits))
 }

@@ -16,7 +16,13 @@ export async function unarchive(
   if (events[0]?.metadata.namespace !== caller.namespace)
     throw new Rejected('EXECUTION_UNKNOWN', `there is no execution ${id} in namespace ${caller.namespace}`)
   const { rows } = await pool.query('SELECT archived_in FROM executions WHERE id = $1', [id])
-  if (rows[0]?.archived_in === null) throw new Rejected('EXECUTION_NOT_ARCHIVED', `the stream of ${id} is in the log`)
+  // Rules find only what has a row: without one the stream would stay for ever.
+  if (rows[0] === undefined)
+    throw new Rejected(
+      'UNARCHIVE_IMPOSSIBLE',
+      `retention has removed the rows of ${id}, or it has only begun; what is in the archive of it is read from there`,
+    )
+  if (rows[0].archived_in === null) throw new Rejected('EXECUTION_NOT_ARCHIVED', `the stream of ${id} is in the log`)
   if (!(await store.putBack(stream, events)))
     throw new Rejected(
       'UNARCHIVE_IMPOSSIBLE',

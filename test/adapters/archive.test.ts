@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { v7 as uuidv7 } from 'uuid'
-import { expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import { FileArchive } from '../../src/adapters/event-store/archive-files.ts'
 import { ArchivedEventStore } from '../../src/adapters/event-store/archived.ts'
 import { EmbeddedEventStore } from '../../src/adapters/event-store/embedded.ts'
 import type { RecordedEvent } from '../../src/domain/message.ts'
 import { ArchiveUnavailable } from '../../src/ports/archive.ts'
-import type { EventStore } from '../../src/ports/event-store.ts'
+import type { Batch, EventStore } from '../../src/ports/event-store.ts'
 import { anEvent, eventStoreContract } from '../contracts/event-store.ts'
 import { chanceOf } from '../support/chance.ts'
 import { eventsOf } from '../support/stores.ts'
@@ -180,13 +180,46 @@ it('says which file is missing or was changed, and answers nothing of it', async
   await fails('is not what this program writes')
 })
 
-it('stops a reader who comes to a file that the log speaks of and that is not there', async () => {
-  const { folder, store, streams, before, put } = await logOf([4, 3])
+it('stops a reader where a file is missing that the log speaks of, before anything of it is missed', async () => {
+  const { log, folder, store, streams, before, put } = await logOf([40, 30])
   const { file } = await put(streams)
-  await store.append('removal-default', 'any', [anEvent('RunsArchived', { file })])
-  expect(await everything(store)).toHaveLength(before.length + 1)
-  await rename(join(folder, file), join(folder, 'elsewhere'))
-  await expect(everything(store)).rejects.toThrow(`${file} of the archive is not in`)
-  await rename(join(folder, 'elsewhere'), join(folder, file))
-  expect(await everything(store)).toHaveLength(before.length + 1)
+  await store.append('archive-files', 'any', [anEvent('RunsArchived', { file })])
+  const fresh = () => new ArchivedEventStore(log, new FileArchive(folder))
+  expect(await everything(fresh())).toHaveLength(before.length + 1)
+  await rename(folder, `${folder}-elsewhere`)
+  const missing = `${file} of the archive is not in`
+  for (const prefixes of [undefined, ['execution-'], ['pool-', 'execution-']])
+    await expect(everything(fresh(), prefixes && { prefixes })).rejects.toThrow(missing)
+  await expect(followed(fresh(), 10)).rejects.toThrow(missing)
+  await rename(`${folder}-elsewhere`, folder)
+  expect(await everything(fresh())).toHaveLength(before.length + 1)
+})
+
+it('gives a follower what was cut while it was held up, though it had been at the head', async (t) => {
+  const { store, put } = await logOf([3])
+  const log = store.subscribe({ after: -1, signal: new AbortController().signal })[Symbol.asyncIterator]()
+  while (!(await log.next()).value!.caughtUp);
+  const stream = `execution-${uuidv7()}`
+  for (let n = 0; n < 5; n++) await store.append(stream, 'any', [anEvent()])
+  const read = async () => {
+    const { events } = (await log.next()).value as Batch
+    return events.filter((event) => event.stream === stream).length
+  }
+  const now = performance.now()
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now + 6_000)
+  t.onTestFinished(() => clock.mockRestore())
+  await put([stream])
+  let found = 0
+  while (found < 5) found += await read()
+  expect(found).toBe(5)
+  await log.return?.(undefined)
+})
+
+it('takes the same runs from many at once', async () => {
+  const { folder, store, streams } = await logOf([4, 3])
+  const runs = await Promise.all(streams.map((stream) => eventsOf(store, stream)))
+  const writing = Array.from({ length: 30 }, () => new FileArchive(folder).write('default', runs))
+  const written = new Set((await Promise.all(writing)).map(({ file }) => file))
+  expect(await readdir(folder)).toEqual([...written])
+  expect(written.size).toBe(1)
 })

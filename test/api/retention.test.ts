@@ -1,13 +1,10 @@
-// What goes, and that everything else is as it was: rows, chain, what was replayed and what will be built again.
-import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest'
-import type { RetentionPolicy } from '../../src/domain/retention/policy.ts'
-import { readRebuilds } from '../../src/projections/rebuild/record.ts'
-import { AUDIT, audited, verdictOn } from '../support/audited.ts'
-import { hashReadModels } from '../support/hash-read-models.ts'
-import { LeapingClock } from '../support/leaping-clock.ts'
+// What goes, and that everything else is as it was: what was replayed, the chain, and what will be built again.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { verdictOn } from '../support/audited.ts'
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { expectProblem } from '../support/problems.ts'
 import { until } from '../support/recorded-log.ts'
+import { DAY_MS, kept, MINUTE_MS, RETENTION } from '../support/retaining.ts'
 
 let postgres: TestPostgres
 beforeAll(async () => {
@@ -15,67 +12,10 @@ beforeAll(async () => {
 })
 afterAll(() => postgres.stop())
 
-const RETENTION = '/v1/default/retention'
-const DAY_MS = 86_400_000
-
-/** An installation in which time leaps, and what can be asked of its retention. */
-async function kept(t: TestContext) {
-  const clock = new LeapingClock()
-  const built = await audited(t, postgres, { clock })
-  const { server, send, caughtUp } = built
-  const set = async (policy: object) => {
-    const answer = await send('PUT', 'retention', policy)
-    expect(answer.statusCode, answer.body).toBe(200)
-  }
-  const cleanUp = async (limit = 1_000) => {
-    await caughtUp()
-    const answer = await send('POST', 'retention/clean-up', { limit })
-    expect(answer.statusCode, answer.body).toBe(200)
-    return answer.json<{ removed: Record<string, number>; done: boolean }>()
-  }
-  const preview = async (body: object = {}) => {
-    await caughtUp()
-    const answer = await server.inject({ method: 'POST', url: `${RETENTION}/preview`, payload: body })
-    expect(answer.statusCode, answer.body).toBe(200)
-    return answer.json<{ items: { target: string; count: number; because: string[]; examples?: string[] }[] }>().items
-  }
-  const get = async (path: string) => {
-    const answer = await server.inject(`/v1/default/${path}`)
-    return { status: answer.statusCode, body: answer.statusCode === 200 ? answer.json() : answer.body }
-  }
-  const lengthOf = async (id: string) => {
-    const { rows } = await built.pool.query(`SELECT count(*)::int AS n FROM events WHERE stream = $1`, [
-      `execution-${id}`,
-    ])
-    return rows[0].n as number
-  }
-  const verified = async () => {
-    await caughtUp()
-    const answer = await server.inject({ method: 'POST', url: '/v1/admin/verify', payload: {} })
-    const result = JSON.parse(answer.body.trimEnd().split('\n').at(-1)!)
-    expect(result).toMatchObject({ kind: 'result', violations: { total: 0 }, drift: { total: 0 }, notChecked: [] })
-  }
-  /** Builds every read model again, which finds the rows that are live. */
-  const rebuilt = async () => {
-    await caughtUp()
-    const before = await hashReadModels(built.pool)
-    for (const name of ['executions', 'events', 'pools', 'schedules'])
-      await built.app.keeper!.rebuild([name], AbortSignal.timeout(30_000))
-    const rebuilds = await readRebuilds(built.pool)
-    for (const { name, status, difference, error } of rebuilds)
-      expect({ name, status, total: difference && 'total' in difference ? difference.total : error }).toEqual({
-        ...{ name, status: 'swapped', total: 0 },
-      })
-    await caughtUp()
-    expect(await hashReadModels(built.pool)).toEqual(before)
-  }
-  return { ...built, clock, set, cleanUp, preview, get, lengthOf, verified, rebuilt }
-}
-
 describe('streams', () => {
   test('go into the archive, and everything that was asked of the runs is answered as before', async (t) => {
     const { run, set, cleanUp, preview, get, verified, rebuilt, store, clock, send, key, exported, caughtUp } =
-      await kept(t)
+      await kept(t, postgres)
     const old = [await run(), await run(), await run()]
     clock.leap(10 * DAY_MS)
     const young = await run()
@@ -116,7 +56,7 @@ describe('streams', () => {
   })
 
   test('of runs that are held stay, as do those of another status and the newest of each workflow', async (t) => {
-    const { run, send, set, cleanUp, preview, get, clock, caughtUp, ended } = await kept(t)
+    const { run, send, set, cleanUp, preview, get, clock, caughtUp, ended } = await kept(t, postgres)
     const started = await send('POST', 'executions', {
       workflow: 'chain',
       labels: { 'legal-hold': 'case 7', team: 'a' },
@@ -146,8 +86,9 @@ describe('streams', () => {
   })
 
   test('go a few at a time where that is asked for', async (t) => {
-    const { run, set, cleanUp, ports, verified } = await kept(t)
+    const { run, set, cleanUp, ports, verified, clock } = await kept(t, postgres)
     for (let n = 0; n < 5; n++) await run()
+    clock.leap(MINUTE_MS)
     await set({ streams: [{ atMost: 0 }] })
     expect(await cleanUp(2)).toEqual({ removed: { streams: 2 }, done: false })
     expect(await cleanUp(2)).toEqual({ removed: { streams: 2 }, done: false })
@@ -157,7 +98,7 @@ describe('streams', () => {
   })
 
   test('are in one place or the other, wherever a clean-up breaks off, and the next one goes on', async (t) => {
-    const { run, set, send, cleanUp, store, ports, pool, verified, rebuilt, caughtUp } = await kept(t)
+    const { run, set, send, cleanUp, store, ports, pool, verified, rebuilt, caughtUp, clock } = await kept(t, postgres)
     const ids: string[] = []
     const breaks: readonly ((fail: () => never) => () => void)[] = [
       (fail) => {
@@ -169,13 +110,14 @@ describe('streams', () => {
       (fail) => {
         const { append } = store
         store.append = async (stream, ...args) =>
-          stream.startsWith('removal-') ? fail() : append.call(store, stream, ...args)
+          stream.startsWith('archive-') ? fail() : append.call(store, stream, ...args)
         return () => Object.assign(store, { append })
       },
     ]
     await set({ streams: [{ atMost: 0 }], executions: [{ atMost: 0 }] })
     for (const broken of breaks) {
       ids.push(await run(), await run(), await run())
+      clock.leap(MINUTE_MS)
       await caughtUp()
       const mend = broken(() => {
         throw new Error('broken off')
@@ -199,9 +141,53 @@ describe('streams', () => {
     await rebuilt()
   })
 
+  test('of one rule share a file, whatever stands between them', async (t) => {
+    const { run, set, send, cleanUp, ports, clock, ended } = await kept(t, postgres)
+    for (let n = 0; n < 4; n++) {
+      await run()
+      const id = await run('endless')
+      await send('POST', `executions/${id}/cancel`, {})
+      await ended(id)
+    }
+    clock.leap(2 * DAY_MS)
+    await set({ streams: [{ olderThan: '1h', statuses: ['completed'] }, { olderThan: '1d' }] })
+    expect(await cleanUp()).toEqual({ removed: { streams: 8 }, done: true })
+    expect((await ports.archive!.statistics()).files).toBe(2)
+  })
+
+  test('stay where they are from when a hold is set, also in the middle of a clean-up', async (t) => {
+    const { run, set, cleanUp, ports, clock, get, caughtUp } = await kept(t, postgres)
+    const ids = [await run(), await run()]
+    clock.leap(2 * DAY_MS)
+    await set({ streams: [{ olderThan: '1d' }], executions: [{ olderThan: '1d' }] })
+    const { write } = ports.archive!
+    ports.archive!.write = async (...given) => {
+      await set({ hold: ['team'], streams: [{ olderThan: '1d' }], executions: [{ olderThan: '1d' }] })
+      return write.apply(ports.archive, given)
+    }
+    expect(await cleanUp()).toEqual({ removed: { streams: 2 }, done: false })
+    await caughtUp()
+    for (const id of ids) expect((await get(`executions/${id}`)).status).toBe(200)
+  })
+
+  test('of one namespace are taken by one clean-up at a time', async (t) => {
+    const { run, set, send, cleanUp, clock, caughtUp } = await kept(t, postgres)
+    await run()
+    clock.leap(2 * DAY_MS)
+    await set({ streams: [{ olderThan: '1d' }] })
+    await caughtUp()
+    const answers = await Promise.all([1, 2, 3].map(() => send('POST', 'retention/clean-up', {})))
+    const statuses = answers.map(({ statusCode }) => statusCode)
+    expect(statuses.sort()).toEqual([200, 409, 409])
+    expect(answers.find(({ statusCode }) => statusCode === 409)!.json()).toMatchObject({ code: 'CLEAN_UP_RUNNING' })
+    expect(await cleanUp()).toEqual({ removed: {}, done: true })
+  })
+
   test('stay where they are when the disk does not take the file', async (t) => {
-    const { run, set, send, store, ports, cleanUp, caughtUp } = await kept(t)
+    const { run, set, send, store, ports, cleanUp, caughtUp, clock } = await kept(t, postgres)
     const id = await run()
+    expect(await cleanUp()).toEqual({ removed: {}, done: true })
+    clock.leap(MINUTE_MS)
     await set({ streams: [{ atMost: 0 }] })
     await caughtUp()
     const { write } = ports.archive!
@@ -215,7 +201,7 @@ describe('streams', () => {
 
 describe('a stream that was archived', () => {
   test('is put back where it was, and stays as though the run had just ended', async (t) => {
-    const { run, set, cleanUp, get, send, clock, store, verified, rebuilt, caughtUp } = await kept(t)
+    const { run, set, cleanUp, get, send, clock, store, verified, rebuilt, caughtUp } = await kept(t, postgres)
     const [id, other] = [await run(), await run()]
     clock.leap(2 * DAY_MS)
     await caughtUp()
@@ -244,129 +230,9 @@ describe('a stream that was archived', () => {
   })
 })
 
-describe('rows', () => {
-  test('of runs go with their stages, attempts and lines, and no rebuild brings them back', async (t) => {
-    const { run, set, cleanUp, get, pool, ports, verified, rebuilt, clock, store } = await kept(t)
-    const id = await run()
-    const writer = ports.logs.open(id, 'build', 1)
-    writer.write('stdout', 'hello')
-    await writer.close()
-    clock.leap(2 * DAY_MS)
-    const young = await run()
-    await set({ streams: [{ olderThan: '1d' }], executions: [{ olderThan: '1d' }] })
-    expect(await cleanUp()).toEqual({ removed: { streams: 1, executions: 1 }, done: true })
-    for (const [table, column] of [
-      ['executions', 'id'],
-      ['stages', 'execution_id'],
-      ['attempts', 'execution_id'],
-    ])
-      expect((await pool.query(`SELECT FROM ${table} WHERE ${column} = $1`, [id])).rows).toEqual([])
-    expect(await ports.logs.read(id, 'build', 1)).toEqual([])
-    expect((await get(`executions/${id}`)).status).toBe(404)
-    expect((await get(`executions/${young}`)).status).toBe(200)
-    // The log knows it still, and so does the archive.
-    expect((await get(`executions/${id}/history`)).body.items.length).toBeGreaterThan(3)
-    // What runs came to is counted apart from them.
-    expect((await get('analytics?by=workflow')).body.items[0]).toMatchObject({ ended: 2 })
-    await verified()
-    await rebuilt()
-    expect((await pool.query('SELECT FROM executions WHERE id = $1', [id])).rows).toEqual([])
-    expect(await store.head()).toBeGreaterThan(0)
-  })
-
-  test('of runs stay until their streams are safe, where those are to be kept', async (t) => {
-    const { run, set, cleanUp, clock } = await kept(t)
-    await run()
-    clock.leap(2 * DAY_MS)
-    await set({ streams: [{ olderThan: '30d' }], executions: [{ olderThan: '1d' }] })
-    expect(await cleanUp()).toEqual({ removed: {}, done: true })
-    await set({ executions: [{ olderThan: '1d' }] })
-    expect(await cleanUp()).toEqual({ removed: { executions: 1 }, done: true })
-  })
-
-  test('of the audit go from its beginning; what is left is linked to what was', async (t) => {
-    const { run, set, cleanUp, exported, key, server, clock, verified, rebuilt, entries, caughtUp } = await kept(t)
-    await run()
-    await caughtUp()
-    const whole = await verdictOn(await exported(), (await key()).publicKey)
-    clock.leap(2 * DAY_MS)
-    await run()
-    await set({ audit: { olderThan: '1d' } })
-    const { removed } = await cleanUp()
-    expect(removed.audit).toBe(whole.to)
-    const { publicKey } = await key()
-    const rest = await exported()
-    const verdict = await verdictOn(rest, publicKey)
-    expect(verdict).toMatchObject({ faults: [], from: whole.to + 1 })
-    expect((await entries()).at(-1)!.sequence).toBe(String(whole.to + 1))
-    expectProblem(await server.inject(`${AUDIT}/export?from=1`), 404, 'SEQUENCE_UNKNOWN')
-    await verified()
-    await rebuilt()
-    expect((await exported()).subarray(0, 500)).toEqual(rest.subarray(0, 500))
-  })
-
-  test('of the audit stay from where a run began that is held', async (t) => {
-    const { run, set, send, cleanUp, clock, ended, preview } = await kept(t)
-    await run()
-    clock.leap(DAY_MS)
-    const { id } = (await send('POST', 'executions', { workflow: 'chain', labels: { hold: 'x' } })).json<{
-      id: string
-    }>()
-    await ended(id)
-    clock.leap(9 * DAY_MS)
-    const policy = { hold: ['hold'], audit: { olderThan: '5d' } }
-    const all = (await preview({ policy: { audit: { olderThan: '5d' } } }))[0]!.count
-    const some = (await preview({ policy }))[0]!.count
-    expect(some).toBeGreaterThan(0)
-    expect(some).toBeLessThan(all)
-    await set(policy)
-    expect((await cleanUp()).removed).toEqual({ audit: some })
-  })
-
-  test('of pools, schedules and analytics go by their age', async (t) => {
-    const { run, send, set, cleanUp, preview, clock, pool, verified, rebuilt, ended, caughtUp } = await kept(t)
-    await send('PUT', 'pools/small', { slots: 1 })
-    await send('PUT', 'workflows/pooled', {
-      name: 'pooled',
-      stages: { one: { uses: 'echo', resources: { pool: 'small' } } },
-    })
-    await send('PUT', 'schedules/once', { workflow: 'chain', at: new Date(clock.now() + 60_000).toISOString() })
-    const pooled = (await send('POST', 'executions', { workflow: 'pooled' })).json<{ id: string }>().id
-    await ended(pooled)
-    clock.leap(120_000)
-    await until('the schedule has fired', async () => {
-      await caughtUp()
-      return (await pool.query(`SELECT FROM schedule_runs WHERE status = 'completed'`)).rows.length === 1
-    })
-    clock.leap(40 * DAY_MS)
-    const again = (await send('POST', 'executions', { workflow: 'pooled' })).json<{ id: string }>().id
-    await ended(again)
-    await run()
-    await caughtUp()
-    const count = async (table: string, condition = 'true') =>
-      (await pool.query(`SELECT count(*)::int AS n FROM ${table} WHERE ${condition}`)).rows[0].n as number
-    const days = await count('analytics', `grain = 'day'`)
-    const policy: { [table in keyof RetentionPolicy]: { olderThan: string } } = {
-      ...{ pools: { olderThan: '30d' }, scheduleRuns: { olderThan: '30d' }, analyticsByHour: { olderThan: '30d' } },
-    }
-    const due = new Map((await preview({ policy })).map((one) => [one.target, one.count]))
-    for (const table of ['pools', 'scheduleRuns', 'analyticsByHour']) expect(due.get(table), table).toBeGreaterThan(0)
-    const hours = await count('analytics', `grain = 'hour'`)
-    await set(policy)
-    expect(await cleanUp()).toEqual({ removed: Object.fromEntries(due), done: true })
-    expect(await cleanUp()).toEqual({ removed: {}, done: true })
-    expect(await count('schedule_runs')).toBe(0)
-    expect(await count('pool_grants')).toBe(1)
-    expect(await count('analytics', `grain = 'hour'`)).toBe(hours - due.get('analyticsByHour')!)
-    expect(await count('analytics', `grain = 'day'`)).toBe(days)
-    await verified()
-    await rebuilt()
-  })
-})
-
 describe('a policy', () => {
   test('is set, answered as it was written, and on record', async (t) => {
-    const { server, set, entries, send } = await kept(t)
+    const { server, set, entries, send } = await kept(t, postgres)
     expect((await server.inject(RETENTION)).json()).toMatchObject({ policy: {}, recommendations: [] })
     const policy = {
       hold: ['legal-hold', 'team=a'],
@@ -396,7 +262,7 @@ describe('a policy', () => {
   })
 
   test('is recommended where much has gathered, with the reason', async (t) => {
-    const { server, pool, set } = await kept(t)
+    const { server, pool, set } = await kept(t, postgres)
     await pool.query(
       `INSERT INTO analytics SELECT 'default', 'label', 'commit=' || n, 'day', '2026-01-01', 1, 1, 0, 0, 0, 1, 0, 0, 1, 1 FROM generate_series(1, 1200) n`,
     )
@@ -431,8 +297,9 @@ describe('a policy', () => {
 })
 
 test('a clean-up comes by itself', async (t) => {
-  const { run, set, app, ports, caughtUp } = await kept(t)
+  const { run, set, app, ports, caughtUp, clock } = await kept(t, postgres)
   await run()
+  clock.leap(MINUTE_MS)
   await set({ streams: [{ atMost: 0 }] })
   await caughtUp()
   const cleaning = app.retention!.start(20)

@@ -1,17 +1,29 @@
 // The archive as files in one folder, which everybody who reads the log has to reach.
+import { randomUUID } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createGunzip } from 'node:zlib'
 import { LRUCache } from 'lru-cache'
 import type { RecordedEvent } from '../../domain/message.ts'
 import { type Archive, type ArchivedBatch, ArchiveUnavailable } from '../../ports/archive.ts'
-import { type ArchiveName, pack, parseName, Unpacked } from './archive-format.ts'
+import { type ArchiveName, pack, parseHeader, parseName, type Unpacked, unpack } from './archive-format.ts'
+import { ArchiveReader } from './archive-reader.ts'
 
-/** How many files are kept unpacked: those whose runs overlap are read side by side. */
-const UNPACKED = 16
+/** How many files are kept unpacked for whoever asks for single runs. */
+const UNPACKED = 8
+/** Of how many files it is remembered which runs they have. */
+const HEADERS = 2_000
+const UNFINISHED = '.unfinished'
+/** What a crash has left. */
+const LEFT_AFTER_MS = 3_600_000
+/** No first line is longer. */
+const MOST_HEADER_BYTES = 4_194_304
 
 export class FileArchive implements Archive {
   readonly #folder: string
   readonly #unpacked = new LRUCache<string, Unpacked>({ max: UNPACKED })
+  readonly #headers = new LRUCache<string, ReadonlySet<string>>({ max: HEADERS })
 
   constructor(folder: string) {
     this.#folder = folder
@@ -21,14 +33,15 @@ export class FileArchive implements Archive {
     const { file, bytes } = pack(namespace, runs)
     const name = parseName(file)
     if (name === undefined) throw new Error(`${file} is no name of a file of the archive`)
-    const path = join(this.#folder, file)
-    const unfinished = `${path}.unfinished`
+    // Others may write the same runs at this moment, each to a file of its own until it is whole.
+    const unfinished = join(this.#folder, `${file}.${randomUUID()}${UNFINISHED}`)
     try {
       await mkdir(this.#folder, { recursive: true })
+      await this.#sweep()
       await writeDurably(unfinished, bytes)
       // What the disk gives back is what counts: the log is cut on the strength of it.
-      const { events } = new Unpacked(name, await readFile(unfinished))
-      await rename(unfinished, path)
+      const { events } = await unpack(name, await readFile(unfinished))
+      await rename(unfinished, join(this.#folder, file))
       await syncFolder(this.#folder)
       return { file, events, bytes: bytes.length }
     } catch (error) {
@@ -46,99 +59,98 @@ export class FileArchive implements Archive {
 
   /** Those that are there now; none where there is no folder. */
   async list(): Promise<readonly ArchiveName[]> {
-    const files = await readdir(this.#folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return []
-      throw explained(error, `the archive ${this.#folder} cannot be read`)
-    })
-    return files.map(parseName).filter((name) => name !== undefined)
+    return (await this.#files()).map(parseName).filter((name) => name !== undefined)
   }
 
-  /** @throws ArchiveUnavailable where the file, which the log says there is, is not there */
-  async require(file: string): Promise<void> {
-    if ((await this.list()).some((name) => name.file === file)) return
-    throw new ArchiveUnavailable(
-      `the file ${file} of the archive is not in ${this.#folder}, so that a part of the log is missing; put it back, or name its folder with --archive`,
-    )
+  /** @throws ArchiveUnavailable where a file is not there that the log says there is */
+  async requireAll(files: ReadonlySet<string>): Promise<void> {
+    if (files.size === 0) return
+    const there = new Set(await this.#files())
+    for (const file of files)
+      if (!there.has(file))
+        throw new ArchiveUnavailable(
+          `the file ${file} of the archive is not in ${this.#folder}, so that a part of the log is missing; put it back, or name its folder with --archive`,
+          { file },
+        )
   }
 
   /** What the archive has of a stream, whose last event stands at `position` of the log. */
   async eventsOf(stream: string, position: number): Promise<readonly RecordedEvent[]> {
-    for (const name of await this.list()) {
-      if (position < name.first || position > name.last) continue
-      const unpacked = await this.#read(name)
-      if (unpacked.streams.has(stream)) return unpacked.eventsOf(stream)
-    }
+    const names = (await this.list()).filter(({ first, last }) => first <= position && position <= last)
+    for (const name of names.sort((a, b) => a.last - a.first - (b.last - b.first)))
+      if ((await this.#streamsIn(name)).has(stream)) {
+        const known = this.#unpacked.get(name.file) ?? (await this.read(name))
+        this.#unpacked.set(name.file, known)
+        return known.eventsOf(stream)
+      }
     throw new ArchiveUnavailable(
       `${stream} has been archived, and no file in ${this.#folder} has it; put back the file, or name its folder with --archive`,
     )
   }
 
-  /** Events after position `after`, up to `upTo`, in the order of the log and each once, in batches of `size` and one of the rest. */
-  async *between(after: number, upTo: number, size: number): AsyncGenerator<readonly RecordedEvent[]> {
-    const waiting = (await this.list())
-      .filter(({ first, last }) => last > after && first <= upTo)
-      .sort((a, b) => a.first - b.first)
-    const open: Reading[] = []
-    let events: RecordedEvent[] = []
-    for (let done = after; waiting.length > 0 || leastOf(open) <= upTo; ) {
-      // A file that begins before the next event of those that are open has to be open as well.
-      while (waiting[0] !== undefined && waiting[0].first <= leastOf(open)) {
-        const unpacked = await this.#read(waiting.shift()!)
-        open.push({ unpacked, index: unpacked.indexAfter(done) })
-      }
-      take(open, { done, until: Math.min(upTo + 1, waiting[0]?.first ?? Number.POSITIVE_INFINITY), size }, events)
-      done = events.at(-1)?.position ?? done
-      if (events.length < size) continue
-      yield events
-      events = []
-    }
-    if (events.length > 0) yield events
+  /** For one who reads on and on, from after a position. */
+  readerFrom(after: number): ArchiveReader {
+    return new ArchiveReader(this, after)
   }
 
-  async #read(name: ArchiveName): Promise<Unpacked> {
-    const known = this.#unpacked.get(name.file)
-    if (known !== undefined) return known
+  async read(name: ArchiveName): Promise<Unpacked> {
     const bytes = await readFile(join(this.#folder, name.file)).catch((error) => {
-      throw explained(error, `the file ${name.file} of the archive cannot be read`)
+      throw explained(error, `the file ${name.file} of the archive cannot be read`, name.file)
     })
-    const unpacked = new Unpacked(name, bytes)
-    this.#unpacked.set(name.file, unpacked)
-    return unpacked
+    return unpack(name, bytes)
+  }
+
+  /** Of the first line alone: most files have other runs than the one that is looked for. */
+  async #streamsIn({ file }: ArchiveName): Promise<ReadonlySet<string>> {
+    const known = this.#headers.get(file)
+    if (known !== undefined) return known
+    try {
+      const streams = parseHeader(await firstLine(join(this.#folder, file)))
+      this.#headers.set(file, streams)
+      return streams
+    } catch (error) {
+      throw explained(error, `the file ${file} of the archive was changed or cut`, file)
+    }
+  }
+
+  async #files(): Promise<readonly string[]> {
+    return readdir(this.#folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []
+      throw explained(error, `the archive ${this.#folder} cannot be read`)
+    })
+  }
+
+  async #sweep(): Promise<void> {
+    for (const file of await this.#files()) {
+      if (!file.endsWith(UNFINISHED)) continue
+      const path = join(this.#folder, file)
+      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }))
+      if (Date.now() - mtimeMs > LEFT_AFTER_MS) await rm(path, { force: true })
+    }
   }
 }
 
-type Reading = { readonly unpacked: Unpacked; index: number }
-
-const nextOf = ({ unpacked, index }: Reading): number => unpacked.positionAt(index)
-
-/** Infinity where none has any left. */
-function leastOf(open: readonly Reading[]): number {
-  let least = Number.POSITIVE_INFINITY
-  for (const one of open) least = Math.min(least, nextOf(one))
-  return least
-}
-
-/** Adds what files that are open have after `done` and before `until`, in order, while there are fewer than `size`. Who has no more is closed. */
-function take(
-  open: Reading[],
-  { done, until, size }: { readonly done: number; readonly until: number; readonly size: number },
-  events: RecordedEvent[],
-): void {
-  for (let last = done; events.length < size; ) {
-    const least = leastOf(open)
-    const at = least < until ? open.findIndex((one) => nextOf(one) === least) : -1
-    const from = open[at]
-    if (from === undefined) return
-    // Runs that were put back into the log and archived again are in two files.
-    if (least > last) events.push(from.unpacked.eventAt(from.index))
-    last = least
-    from.index++
-    if (nextOf(from) === Number.POSITIVE_INFINITY) open.splice(at, 1)
+async function firstLine(path: string): Promise<string> {
+  const source = createReadStream(path)
+  const unzipped = source.pipe(createGunzip())
+  source.on('error', (error) => unzipped.destroy(error))
+  let text = ''
+  try {
+    for await (const piece of unzipped) {
+      text += (piece as Buffer).toString('latin1')
+      const end = text.indexOf('\n')
+      if (end !== -1) return text.slice(0, end)
+      if (text.length > MOST_HEADER_BYTES) break
+    }
+  } finally {
+    source.destroy()
+    unzipped.destroy()
   }
+  throw new Error('it has no first line')
 }
 
 async function writeDurably(path: string, bytes: Buffer): Promise<void> {
-  const file = await open(path, 'w', 0o600)
+  const file = await open(path, 'wx', 0o600)
   try {
     await file.writeFile(bytes)
     await file.sync()
@@ -156,5 +168,7 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-const explained = (error: unknown, what: string): ArchiveUnavailable =>
-  error instanceof ArchiveUnavailable ? error : new ArchiveUnavailable(`${what}: ${(error as Error).message}`, error)
+const explained = (error: unknown, what: string, file?: string): ArchiveUnavailable =>
+  error instanceof ArchiveUnavailable
+    ? error
+    : new ArchiveUnavailable(`${what}: ${(error as Error).message}`, { cause: error, ...(file && { file }) })

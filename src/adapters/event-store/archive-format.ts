@@ -1,7 +1,8 @@
 // A file of the archive: NDJSON, compressed with gzip. Its first line says what it is and which runs it has; the others are their
 // events, in the order of the log. `zcat` and any reader of JSON are enough to read one.
 import { createHash } from 'node:crypto'
-import { gunzipSync, gzipSync } from 'node:zlib'
+import { promisify } from 'node:util'
+import { gunzip, gzipSync } from 'node:zlib'
 import type { RecordedEvent } from '../../domain/message.ts'
 import { ArchiveUnavailable } from '../../ports/archive.ts'
 
@@ -46,32 +47,40 @@ export function pack(namespace: string, runs: readonly (readonly RecordedEvent[]
   return { file: `${namespace}.${place}.${sha256Of(bytes)}.ndjson.gz`, bytes }
 }
 
+/** Streams of runs that a file has. */
+export const parseHeader = (line: string): ReadonlySet<string> => new Set((JSON.parse(line) as Header).streams)
+
+const gunzipped = promisify(gunzip)
+
+/** @throws ArchiveUnavailable where the bytes are not those that its name speaks of */
+export async function unpack(name: ArchiveName, bytes: Buffer): Promise<Unpacked> {
+  const { file, sha256 } = name
+  const damaged = (what: string, cause?: unknown) =>
+    new ArchiveUnavailable(`the file ${file} of the archive ${what}; put back a copy of it`, { file, cause })
+  if (sha256Of(bytes) !== sha256) throw damaged('was changed or cut: its bytes have another SHA-256 than its name says')
+  try {
+    return new Unpacked(name, await gunzipped(bytes, { maxOutputLength: MOST_BYTES }))
+  } catch (error) {
+    throw damaged('is not what this program writes', error)
+  }
+}
+
 /** An unpacked file: where each of its lines begins, and the position of its event. */
 export class Unpacked {
-  readonly streams: ReadonlySet<string>
   readonly #text: Buffer
   readonly #starts: readonly number[]
   readonly #positions: readonly number[]
 
-  /** @throws ArchiveUnavailable where the bytes are not those that its name speaks of */
-  constructor({ file, sha256, first, last }: ArchiveName, bytes: Buffer) {
-    const damaged = (what: string, cause?: unknown) =>
-      new ArchiveUnavailable(`the file ${file} of the archive ${what}; put back a copy of it`, cause)
-    if (sha256Of(bytes) !== sha256)
-      throw damaged('was changed or cut: its bytes have another SHA-256 than its name says')
-    try {
-      this.#text = gunzipSync(bytes, { maxOutputLength: MOST_BYTES })
-      this.#starts = startsOf(this.#text)
-      const header = JSON.parse(this.#line(0)) as Header
-      this.streams = new Set(header.streams)
-      this.#positions = this.#starts.slice(1).map((start) => this.#positionFrom(start))
-      if (header.version !== 1 || header.events !== this.#positions.length)
-        throw new Error('it has other events than it says')
-    } catch (error) {
-      throw damaged('is not what this program writes', error)
-    }
+  /** @throws where the text is not what `name` speaks of */
+  constructor({ first, last }: ArchiveName, text: Buffer) {
+    this.#text = text
+    this.#starts = startsOf(text)
+    const header = JSON.parse(this.#line(0)) as Header
+    this.#positions = this.#starts.slice(1).map((start) => this.#positionFrom(start))
+    if (header.version !== 1 || header.events !== this.#positions.length)
+      throw new Error('it has other events than it says')
     if (this.#positions[0] !== first || this.#positions.at(-1) !== last)
-      throw damaged('has other events than its name says')
+      throw new Error('it has other events than its name says')
   }
 
   get events(): number {

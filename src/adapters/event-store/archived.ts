@@ -4,13 +4,20 @@ import { ArchiveUnavailable } from '../../ports/archive.ts'
 import type { AppendResult, Batch, EventStore, ExpectedRevision } from '../../ports/event-store.ts'
 import { START } from '../../ports/event-store.ts'
 import type { FileArchive } from './archive-files.ts'
+import type { ArchiveReader } from './archive-reader.ts'
 
 /** The streams that are archived. Of each the log keeps the last event, which says that there was a run and where to look for it. */
 const STREAMS = 'execution-'
+/** Which files there have to be. */
+const RECORD = 'archive-files'
+const BATCH = 1_000
+/**
+ * Nothing is archived before it has ended for a while (MIN_ENDED_MS of retention), so a follower that has read within this time has
+ * missed nothing.
+ */
+const FRESH_MS = 5_000
 
 type RunsArchived = RemovalEventOf<'RunsArchived'>['data']
-const BATCH = 1_000
-
 type ReadOptions = NonNullable<Parameters<EventStore['readStream']>[1]>
 type Followed = Parameters<EventStore['subscribe']>[0]
 
@@ -22,6 +29,8 @@ export class ArchivedEventStore implements EventStore {
   readonly spacing?: number
   readonly #log: EventStore
   readonly #archive: FileArchive
+  readonly #files = new Set<string>()
+  #filesUpTo = -1
 
   constructor(log: EventStore, archive: FileArchive) {
     if (log.spacing !== undefined) this.spacing = log.spacing
@@ -41,43 +50,52 @@ export class ArchivedEventStore implements EventStore {
   async *#forwards(stream: string, options: ReadOptions): AsyncGenerator<readonly RecordedEvent[]> {
     let { from: due = 0 } = options
     let left = options.limit ?? Number.POSITIVE_INFINITY
-    // A stream may be cut while it is read, so every page is looked at.
+    // A stream may be cut while it is read, and a server may let go of it piece by piece, so every event is looked at.
     for await (const page of this.#log.readStream(stream, options)) {
-      const { revision, position } = page[0]!
-      if (revision > due) {
-        const missing = await this.#missing(stream, position, due, revision)
-        yield missing.slice(0, left)
-        left -= missing.length
+      const whole: RecordedEvent[] = []
+      for (const event of page) {
+        if (event.revision > due) whole.push(...(await this.#missing(stream, event.position, due, event.revision)))
+        whole.push(event)
+        due = event.revision + 1
       }
-      if (left <= 0) return
-      yield page.length > left ? page.slice(0, left) : page
-      left -= page.length
-      due = page.at(-1)!.revision + 1
+      if (whole.length >= left) return yield whole.slice(0, left)
+      yield whole
+      left -= whole.length
     }
   }
 
   async *#backwards(stream: string, options: ReadOptions): AsyncGenerator<readonly RecordedEvent[]> {
     let left = options.limit ?? Number.POSITIVE_INFINITY
-    let oldest: RecordedEvent | undefined
+    /** Where the log is known to have one, for the archive to be looked at. */
+    let position: number | undefined
+    let due: number | undefined = options.from
     for await (const page of this.#log.readStream(stream, options)) {
-      yield page
-      left -= page.length
-      oldest = page.at(-1)
+      const whole: RecordedEvent[] = []
+      for (const event of page) {
+        if (position !== undefined && event.revision < due!)
+          whole.push(...(await this.#missing(stream, event.position, event.revision + 1, due! + 1)).toReversed())
+        whole.push(event)
+        position ??= event.position
+        due = event.revision - 1
+      }
+      if (whole.length >= left) return yield whole.slice(0, left)
+      yield whole
+      left -= whole.length
     }
-    if (left <= 0) return
     // What was asked for may lie before all that the log has kept.
-    if (oldest === undefined) for await (const [first] of this.#log.readStream(stream, { limit: 1 })) oldest = first
-    if (oldest === undefined || oldest.revision === 0) return
-    const before = Math.min(oldest.revision, (options.from ?? oldest.revision) + 1)
-    const missing = await this.#missing(stream, oldest.position, 0, before)
-    yield missing.slice(-left).reverse()
+    if (position === undefined)
+      for await (const [first] of this.#log.readStream(stream, { limit: 1 })) {
+        position = first?.position
+        due = Math.min(due ?? Number.POSITIVE_INFINITY, (first?.revision ?? 0) - 1)
+      }
+    if (position === undefined || due === undefined || due < 0) return
+    yield (await this.#missing(stream, position, 0, due + 1)).slice(-left).reverse()
   }
 
   /** @throws ArchiveUnavailable also where the archive does not have every one of them */
   async #missing(stream: string, position: number, from: number, before: number): Promise<readonly RecordedEvent[]> {
-    const events = (await this.#archive.eventsOf(stream, position)).filter(
-      ({ revision }) => revision >= from && revision < before,
-    )
+    const all = await this.#archive.eventsOf(stream, position)
+    const events = all.filter(({ revision }) => revision >= from && revision < before)
     if (events.length === before - from) return events
     throw new ArchiveUnavailable(
       `the archive has ${events.length} events of ${stream} from revision ${from}, not ${before - from}`,
@@ -86,37 +104,43 @@ export class ArchivedEventStore implements EventStore {
 
   async *readAll(options: Parameters<EventStore['readAll']>[0] = {}): AsyncGenerator<readonly RecordedEvent[]> {
     let { after = START } = options
+    const reader = this.#archive.readerFrom(after)
     for await (const events of this.#log.readAll(options)) {
-      const upTo = events.at(-1)!.position
-      for await (const { events: merged } of this.#merged(after, { events, position: upTo, caughtUp: false }, options))
-        if (merged.length > 0) yield merged
-      after = upTo
+      const batch = { events, position: events.at(-1)!.position, caughtUp: false }
+      for await (const merged of this.#merged(reader, after, batch, options))
+        if (merged.events.length > 0) yield merged.events
+      after = batch.position
     }
   }
 
   async *subscribe(options: Followed): AsyncGenerator<Batch> {
     let { after } = options
-    let isBehind = true
+    let reader: ArchiveReader | undefined = this.#archive.readerFrom(after)
+    let readAt = performance.now()
     for await (const batch of this.#log.subscribe(options)) {
-      if (isBehind) yield* this.#merged(after, batch, options)
+      // Who was held up may be behind once more, and is until it has caught up again.
+      if (performance.now() - readAt > FRESH_MS) reader ??= this.#archive.readerFrom(after)
+      readAt = performance.now()
+      if (reader) yield* this.#merged(reader, after, batch, options)
       else yield batch
       after = batch.position
-      if (batch.caughtUp) isBehind = false
+      if (batch.caughtUp) reader = undefined
     }
   }
 
   /** What the log had after `after`, and what it had there once. The archive is looked at after the log was read: it is written to before the log is cut. */
   async *#merged(
+    reader: ArchiveReader,
     after: number,
     batch: Batch,
     { prefixes, batchSize = BATCH }: Pick<Followed, 'prefixes' | 'batchSize'>,
   ): AsyncGenerator<Batch> {
-    for (const { type, data } of batch.events)
-      if (type === 'RunsArchived') await this.#archive.require((data as RunsArchived).file)
+    if (batch.position === after) return yield batch
+    await this.#requireFiles()
     const isWanted = ({ stream }: RecordedEvent): boolean =>
       prefixes === undefined || prefixes.some((prefix) => stream.startsWith(prefix))
     let next = 0
-    for await (const archived of this.#archive.between(after, batch.position, batchSize)) {
+    for await (const archived of reader.upTo(batch.position, batchSize)) {
       const events: RecordedEvent[] = []
       for (const event of archived) {
         while (next < batch.events.length && batch.events[next]!.position <= event.position)
@@ -126,6 +150,16 @@ export class ArchivedEventStore implements EventStore {
       yield { events, position: archived.at(-1)!.position, caughtUp: false }
     }
     yield next === 0 ? batch : { ...batch, events: batch.events.slice(next) }
+  }
+
+  /** A file that is not there would be missed by nobody: what was in it is not in the log. @throws ArchiveUnavailable */
+  async #requireFiles(): Promise<void> {
+    for await (const events of this.#log.readStream(RECORD, { from: this.#filesUpTo + 1 }))
+      for (const { revision, data } of events) {
+        this.#files.add((data as RunsArchived).file)
+        this.#filesUpTo = Math.max(this.#filesUpTo, revision)
+      }
+    await this.#archive.requireAll(this.#files)
   }
 
   truncate(stream: string, keepLast: number): Promise<void> {

@@ -115,19 +115,19 @@ export class Client {
 
   /** Hides the events of a stream before this revision. What else is said about the stream stays. */
   async truncateBefore(stream: string, revision: number): Promise<void> {
-    const options = { deadline: this.#callMs, requiresLeader: true }
-    const what = `the metadata of ${stream}`
-    const { metadata = {} } = await this.#within(what, this.#client.getStreamMetadata(stream, { requiresLeader: true }))
-    if (Number(metadata.truncateBefore ?? 0) >= revision) return
-    await this.#within(what, this.#client.setStreamMetadata(stream, { ...metadata, truncateBefore: revision }, options))
+    await this.truncateFrom(stream, (now) => Math.max(now, revision))
   }
 
-  /** Shows the events of a stream again that were hidden; those that the server has scavenged meanwhile are gone. */
-  async truncateNothing(stream: string): Promise<void> {
-    const what = `the metadata of ${stream}`
+  /** Shows the events of a stream from this revision on, as far as the server has not scavenged them; answers from which it showed them before. */
+  async truncateFrom(stream: string, revision: number | ((now: number) => number)): Promise<number> {
     const options = { deadline: this.#callMs, requiresLeader: true }
+    const what = `the metadata of ${stream}`
     const { metadata = {} } = await this.#within(what, this.#client.getStreamMetadata(stream, { requiresLeader: true }))
-    await this.#within(what, this.#client.setStreamMetadata(stream, { ...metadata, truncateBefore: 0 }, options))
+    const now = Number(metadata.truncateBefore ?? 0)
+    const truncateBefore = typeof revision === 'number' ? revision : revision(now)
+    if (truncateBefore !== now)
+      await this.#within(what, this.#client.setStreamMetadata(stream, { ...metadata, truncateBefore }, options))
+    return now
   }
 
   /** Ends every call, and the connection, which the client itself would leave open. */

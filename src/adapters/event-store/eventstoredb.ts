@@ -222,9 +222,12 @@ export class EventStoreDb implements EventStore {
   /** They are only hidden as long as nobody has scavenged, and cannot be written to their places after that. */
   async putBack(stream: string, events: readonly RecordedEvent[]): Promise<boolean> {
     return this.#trying(`putting ${stream} back`, async () => {
-      await this.#client.truncateNothing(stream)
-      for await (const [first] of this.readStream(stream, { limit: 1 })) return first?.revision === events[0]?.revision
-      return false
+      const before = await this.#client.truncateFrom(stream, 0)
+      const there = new Set<number>()
+      for await (const some of this.readStream(stream)) for (const { revision } of some) there.add(revision)
+      const isWhole = events.every(({ revision }) => there.has(revision))
+      if (!isWhole) await this.#client.truncateFrom(stream, before)
+      return isWhole
     })
   }
 

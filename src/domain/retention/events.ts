@@ -3,7 +3,7 @@ import type { AgedTable, RetentionPolicy } from './policy.ts'
 /** What a namespace keeps, and for how long: `retention-<namespace>`. */
 export type RetentionEvent = { type: 'RetentionPolicySet'; data: { readonly policy: RetentionPolicy } }
 
-/** What went, and what came back: `removal-<namespace>`. Read models lose the same rows when they are built again. */
+/** What went, and what came back: `removal-<namespace>`, and what was archived in one stream for all. Read models lose the same rows when they are built again. */
 export type RemovalEvent =
   /** Their streams, whole, are in a file of the archive; the log keeps the last event of each. */
   | {
@@ -41,4 +41,7 @@ export const removalEventVersions: Readonly<Record<RemovalEvent['type'], number>
 export const RETENTION_STREAMS = 'retention-'
 export const REMOVAL_STREAMS = 'removal-'
 export const retentionStream = (namespace: string): string => `${RETENTION_STREAMS}${namespace}`
-export const removalStream = (namespace: string): string => `${REMOVAL_STREAMS}${namespace}`
+export const ARCHIVE_STREAMS = 'archive-'
+/** Which files there have to be is asked by everybody who reads the log from behind, so it stands in one place. */
+export const removalStream = (namespace: string, type: RemovalEvent['type']): string =>
+  type === 'RunsArchived' ? `${ARCHIVE_STREAMS}files` : `${REMOVAL_STREAMS}${namespace}`

@@ -2,10 +2,10 @@
 import type { Pool } from 'pg'
 import { CheckpointMoved } from '../checkpoint.ts'
 import type { Projection } from '../projection.ts'
-import { pause } from '../retrying.ts'
+import { BACKOFF_MS, pause } from '../retrying.ts'
 import { inTransaction } from '../transaction.ts'
 import { RebuildLane, type RebuildOptions } from './lane.ts'
-import { describeFailure, dropIfEnded, type Rebuild, RebuildEnded, readRebuilds } from './record.ts'
+import { describeFailure, dropIfEnded, noteObstacle, type Rebuild, RebuildEnded, readRebuilds } from './record.ts'
 
 /** More would only share the same processors and the same disk. */
 const AT_ONCE = 2
@@ -48,8 +48,11 @@ async function runRebuild(options: RebuildOptions, projection: Projection, rebui
       await inTransaction(options.pool, (client) => dropIfEnded(client, projection)).catch(() => {})
     }
     if (error instanceof CheckpointMoved) logger.warn(about, error.message)
-    else if (!(error instanceof RebuildEnded) && !signal.aborted)
+    else if (!(error instanceof RebuildEnded) && !signal.aborted) {
       logger.error({ err: error, ...about }, `the rebuild of ${projection.name} stopped; it goes on by itself`)
+      await noteObstacle(options.pool, projection.name, rebuild.id, (error as Error).message).catch(() => {})
+      await pause(BACKOFF_MS.most, signal)
+    }
   }
 }
 

@@ -154,7 +154,7 @@ export type Progress = {
 export const moveRebuild = (client: Client, name: string, progress: Progress) =>
   client.query({
     name: 'rebuild-move',
-    text: `UPDATE projection_rebuilds SET position = $2, events = events + $3, head = $4, events_per_second = $5, eta_seconds = $6,
+    text: `UPDATE projection_rebuilds SET error = NULL, position = $2, events = events + $3, head = $4, events_per_second = $5, eta_seconds = $6,
        updated_at = now() WHERE name = $1`,
     values: [name, progress.position, progress.events, progress.head, progress.eventsPerSecond, progress.etaSeconds],
   })
@@ -180,6 +180,13 @@ export type Failure = Poison | { readonly error: Error }
 export const describeFailure = (failure: Failure): string =>
   'event' in failure ? describePoison(failure) : failure.error.message
 
+/** Says what keeps a rebuild from going on, until it does. */
+export const noteObstacle = (client: Client, name: string, id: string, what: string) =>
+  client.query(
+    `UPDATE projection_rebuilds SET error = $3, updated_at = now() WHERE name = $1 AND id = $2 AND status = 'running'`,
+    [name, id, what.replaceAll('\0', '\ufffd')],
+  )
+
 /** Ends a rebuild that cannot go on, and drops what it has built. */
 export async function failRebuild(client: Client, projection: Projection, id: string, failure: Failure): Promise<void> {
   const { name, tables } = projection
@@ -197,7 +204,7 @@ export async function failRebuild(client: Client, projection: Projection, id: st
 /** Ends a rebuild that is locked and has been swapped in. */
 export const endRebuild = (client: Client, name: string, position: number) =>
   client.query(
-    `UPDATE projection_rebuilds SET status = 'swapped', phase = 'done', position = $2, eta_seconds = 0, finished_at = now(),
+    `UPDATE projection_rebuilds SET status = 'swapped', phase = 'done', error = NULL, position = $2, eta_seconds = 0, finished_at = now(),
        updated_at = now() WHERE name = $1`,
     [name, position],
   )
