@@ -14,6 +14,7 @@ const { values } = parseArgs({
     timers: { type: 'boolean', default: false },
     verify: { type: 'boolean', default: false },
     rebuild: { type: 'boolean', default: false },
+    archived: { type: 'boolean', default: false },
     visible: { type: 'boolean', default: false },
     dashboards: { type: 'boolean', default: false },
     distributed: { type: 'boolean', default: false },
@@ -54,7 +55,9 @@ const files = {
 const alone = (Object.keys(files) as (keyof typeof files)[])
   .filter((name) => values[name])
   .flatMap((name) => files[name])
-if (alone.length > 0) measurements.splice(0, measurements.length, ...alone.map((name) => [join(here, `${name}.ts`)]))
+const more = (name: string): string[] => (name === 'rebuild' && values.archived ? ['--archived'] : [])
+if (alone.length > 0)
+  measurements.splice(0, measurements.length, ...alone.map((name) => [join(here, `${name}.ts`), ...more(name)]))
 
 const chosen = measurements.filter((args) => values.only === undefined || args.join(' ').includes(values.only))
 let failed = 0
