@@ -1,6 +1,6 @@
 // Attempts that failed, each as a row with all that statistics of failures ask for. What became of an attempt is read from its row,
 // which is final: a batch may say of an attempt that it failed which had ended before.
-import type { Write } from './projection.ts'
+import { changeRows, type Write } from './projection.ts'
 
 /** One attempt of a stage of a run. */
 export type AttemptKey = { readonly run: string; readonly stage: string; readonly attempt: number }
@@ -26,10 +26,10 @@ export function failureWrites(failed: readonly AttemptKey[], completed: readonly
   const again = completed.filter(({ attempt }) => attempt > 1)
   const writes: Write[] = []
   if (failed.length > 0) {
-    writes.push(write('failures-add', ADD, ...columnsOf(failed)))
-    writes.push(write('failures-count', COUNT, [...new Set(failed.map(({ run }) => run))]))
+    writes.push(changeRows('failures-add', ADD, ...columnsOf(failed)))
+    writes.push(changeRows('failures-count', COUNT, [...new Set(failed.map(({ run }) => run))]))
   }
-  if (again.length > 0) writes.push(write('failures-recover', RECOVER, ...columnsOf(again)))
+  if (again.length > 0) writes.push(changeRows('failures-recover', RECOVER, ...columnsOf(again)))
   return writes
 }
 
@@ -38,11 +38,3 @@ const columnsOf = (keys: readonly AttemptKey[]) => [
   keys.map(({ stage }) => stage),
   keys.map(({ attempt }) => attempt),
 ]
-
-const write = (name: string, sql: string, ...columns: (readonly unknown[])[]): Write => ({
-  kind: 'merge',
-  name,
-  sql,
-  columns,
-  count: 'any',
-})

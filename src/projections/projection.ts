@@ -27,6 +27,15 @@ export type Write =
       readonly count: number | 'any'
     }
 
+/** Runs `sql` over columns, whatever rows it finds. */
+export const changeRows = (name: string, sql: string, ...columns: (readonly unknown[])[]): Write => ({
+  kind: 'merge',
+  name,
+  sql,
+  columns,
+  count: 'any',
+})
+
 /** A read model as data: the runner owns batches, checkpoint, transaction and retry. */
 export type Projection = {
   readonly name: string

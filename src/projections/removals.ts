@@ -7,7 +7,7 @@ import {
   removalEventVersions,
 } from '../domain/retention/events.ts'
 import type { AgedTable } from '../domain/retention/policy.ts'
-import type { Write } from './projection.ts'
+import { changeRows, type Write } from './projection.ts'
 
 /** For projections that lose rows: beside `handles` of their own. */
 export const removalsHandled = removalEventVersions
@@ -38,14 +38,6 @@ export function inOrder<E extends RecordedEvent>(
   return writes
 }
 
-const write = (name: string, sql: string, ...columns: (readonly unknown[])[]): Write => ({
-  kind: 'merge',
-  name,
-  sql,
-  columns,
-  count: 'any',
-})
-
 /** In the order of what refers to what. */
 const OF_RUNS = ['failures', 'attempts', 'stages', 'executions'].map((table) => {
   const id = table === 'executions' ? 'id' : 'execution_id'
@@ -58,11 +50,11 @@ const RESTORE = `UPDATE executions SET archived_in = NULL, restored_at = r.at FR
 export function runRemovals({ type, data, at }: RecordedEvent<RemovalEvent>): readonly Write[] {
   switch (type) {
     case 'RunsArchived':
-      return [write('executions-archive', ARCHIVE, [data.file], data.runs)]
+      return [changeRows('executions-archive', ARCHIVE, [data.file], data.runs)]
     case 'RunsRestored':
-      return [write('executions-restore', RESTORE, [at], data.runs)]
+      return [changeRows('executions-restore', RESTORE, [at], data.runs)]
     case 'RunsRemoved':
-      return OF_RUNS.map(([name, sql]) => write(name, sql, data.runs))
+      return OF_RUNS.map(([name, sql]) => changeRows(name, sql, data.runs))
     case 'RowsRemoved':
       return []
   }
@@ -115,7 +107,7 @@ export function agedRemovals(
   if (type !== 'RowsRemoved' || !tables.includes(data.table)) return []
   const { table, upTo, hash } = data
   const given = [[namespace], [upTo], ...(hash === undefined ? [] : [[hash]])]
-  return AGED[table].map(([name, sql]) => write(name, sql, ...given))
+  return AGED[table].map(([name, sql]) => changeRows(name, sql, ...given))
 }
 
 /** Of a batch whose own rows are written first: where it does not matter which come before. */
