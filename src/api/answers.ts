@@ -71,7 +71,7 @@ export const generatedSchema = z
   })
   .meta({ id: 'GeneratedWorkflow' })
 
-const stageError = z.object({
+export const stageError = z.object({
   code: z.string(),
   message: z.string(),
   retryable: z.boolean().optional(),
@@ -93,7 +93,7 @@ const stageStatus = z.enum([
 ])
 export const resourceName = z.enum(['slots', 'cpu', 'memory', 'disk'])
 export const blockers = z.array(z.object({ executionId: z.string(), stage: z.string().optional() })).readonly()
-const stageSchema = z.object({
+export const stageSchema = z.object({
   status: stageStatus,
   attempt: z.int().meta({ description: 'The latest attempt; 0 before the first.' }),
   startedAt: time.optional(),

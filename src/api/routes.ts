@@ -79,6 +79,7 @@ export function routeTable(app: App, watched: Watched, describe: () => object): 
     ['GET', '/v1/:namespace/executions/:id/replay', audit.replay],
     ['GET', '/v1/:namespace/executions/:id/graph', timeTravel.graph],
     ['GET', '/v1/:namespace/executions/:id/diff', timeTravel.diff],
+    ['GET', '/v1/:namespace/executions/:id/stages/:stage', stages.one],
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/approve', stages.approve, 'ApproveStage'],
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/reject', stages.reject, 'RejectStage'],
     ['POST', '/v1/:namespace/executions/:id/stages/:stage/retry', stages.retry, 'RetryStage'],

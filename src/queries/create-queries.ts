@@ -4,6 +4,7 @@ import type { Pool } from 'pg'
 import { entities } from '../projections/entities.ts'
 import { findAdvice } from './advice/find-advice.ts'
 import { createAnalyticsQueries } from './analytics.ts'
+import { listAttempts } from './attempts.ts'
 import { createAuditQueries } from './audit.ts'
 import { findExecution } from './execution.ts'
 import { listExecutions } from './executions.ts'
@@ -56,6 +57,7 @@ export function createQueries(options: {
     workflowVersions: (namespace, name, page) => listWorkflowVersions(orm.em.fork(), namespace, name, page),
     advice: (namespace, name, over) => findAdvice(orm.em.fork(), pool, namespace, name, over),
     execution: (namespace, id) => findExecution(pool, namespace, id),
+    attempts: (id, stage) => listAttempts(pool, id, stage),
     executions: (namespace, filter, page, sort) => listExecutions(orm.em.fork(), namespace, filter, page, sort),
     pool: (namespace, name) => findPool(pool, namespace, name),
     pools: (namespace, page) => listPools(pool, namespace, page),

@@ -4,6 +4,7 @@ import type { ResourceName } from '../domain/pool/amounts.ts'
 import type { WorkerRegistration } from '../domain/worker/events.ts'
 import type { Advice } from './advice/advice.ts'
 import type { AnalyticsQueries } from './analytics.ts'
+import type { AttemptView } from './attempts.ts'
 import type { AuditQueries } from './audit.ts'
 import type { Page, PageRequest } from './page.ts'
 import type { ProjectionView } from './projection-view.ts'
@@ -254,6 +255,8 @@ export interface Queries {
     over: { readonly version?: number; readonly runs: number },
   ): Promise<Advice | undefined>
   execution(namespace: string, id: string): Promise<ExecutionView | undefined>
+  /** In their order; none where there is no such stage. */
+  attempts(id: string, stage: string): Promise<readonly AttemptView[]>
   executions(
     namespace: string,
     filter: { workflow?: string; status?: ExecutionStatus; label?: string; from?: string; to?: string },

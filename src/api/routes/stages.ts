@@ -5,13 +5,15 @@ import { answerBody, type Controlled, reasonBody, retryStageBody } from '../../c
 import type { RejectionCode } from '../../domain/rejected.ts'
 import type { LogLine } from '../../ports/stage-logs.ts'
 import { controlledSchema, logsSchema, toControlled, toLogs } from '../answers.ts'
-import { defaultLimit, logsQuery, stageParams } from '../parameters.ts'
+import { awaitPosition } from '../freshness.ts'
+import { defaultLimit, freshQuery, logsQuery, stageParams } from '../parameters.ts'
 import { found, route } from '../route.ts'
+import { stageDetailSchema } from '../stage-answers.ts'
 import { PLAIN_TEXT, streamLogs } from '../streams.ts'
 
 const tag = 'Executions'
 
-export function stageRoutes({ commands, history, stageLogs }: App) {
+export function stageRoutes({ commands, queries, history, stageLogs }: App) {
   /** The run's own state says whether the namespace has the stage, and which attempt is the latest. */
   const stageOf = async (namespace: string, id: string, stage: string) => {
     const run = found(await history.stateAt(namespace, id), 'EXECUTION_UNKNOWN', `execution ${id}`)
@@ -41,6 +43,23 @@ export function stageRoutes({ commands, history, stageLogs }: App) {
     )
 
   return {
+    one: route(
+      {
+        tag,
+        summary: 'A stage of a run, and each of its attempts',
+        params: stageParams,
+        query: freshQuery,
+        answers: { 200: stageDetailSchema },
+        errors: ['EXECUTION_UNKNOWN', 'STAGE_UNKNOWN'],
+      },
+      async ({ params: { namespace, id, stage }, query }) => {
+        await awaitPosition(queries, query, ['executions'])
+        const run = found(await queries.execution(namespace, id), 'EXECUTION_UNKNOWN', `execution ${id}`)
+        const view = Object.hasOwn(run.stages, stage) ? run.stages[stage] : undefined
+        return { ...found(view, 'STAGE_UNKNOWN', `stage ${stage}`), attempts: await queries.attempts(id, stage) }
+      },
+    ),
+
     retry: control(
       'Start the next attempt of a stage that failed, or waits to be retried, at once',
       "Members of `with` take the place of the stage's own, in this attempt and those after it; its siblings stay as they are.",
