@@ -42,15 +42,17 @@ export type Connected = Ports &
 export async function connect(config: Config, logger: Logger, signal?: AbortSignal): Promise<Connected> {
   const links = await connectLinks(config, logger, signal)
   try {
+    const logs = await openStageLogs(config, logger)
     const { store, archive, failed, refusing } = await openEventStore(config, logger, signal)
     const { cache: url } = config
     const cache = url.startsWith('memory:') ? createMemoryCache(systemClock) : createRedisCache({ url, logger })
     const close = async (): Promise<void> => {
+      await logs.close?.()
       await cache.close()
       await links.close()
       await store.close()
     }
-    return { ...links, store, archive, cache, failed, refusing, close }
+    return { ...links, logs, store, archive, cache, failed, refusing, close }
   } catch (error) {
     await links.close()
     throw error
@@ -66,11 +68,14 @@ export async function connectWorker(
   const links = await connectLinks(config, logger, signal)
   try {
     const sent = await onKafka(config, logger, signal, (settings) => connectReports({ settings, logger }))
+    // After the reports: once their topic is there an engine has made that of the lines, too.
+    const logs = await openStageLogs(config, logger)
     const close = async (): Promise<void> => {
+      await logs.close?.()
       await sent.close()
       await links.close()
     }
-    return { ...links, ...sent, close }
+    return { ...links, logs, ...sent, close }
   } catch (error) {
     await links.close()
     throw error
@@ -99,18 +104,16 @@ export async function connectLogTaking(
   return onKafka(config, logger, signal, (settings) => takeStageLogs({ settings, logger, put }))
 }
 
-async function connectLinks(config: Config, logger: Logger, signal?: AbortSignal): Promise<Links> {
+async function connectLinks(config: Config, logger: Logger, signal?: AbortSignal): Promise<Omit<Links, 'logs'>> {
   const clock = systemClock
   const leases = await openLeases(config, logger, signal)
   try {
     const queue = await openQueue(config, logger, signal)
-    const logs = await openStageLogs(config, logger)
     const close = async (): Promise<void> => {
-      await logs.close?.()
       await queue.close()
       await leases.close()
     }
-    return { queue, leases, logs, clock, leasesAway: () => leases.away, close }
+    return { queue, leases, clock, leasesAway: () => leases.away, close }
   } catch (error) {
     await leases.close()
     throw error
