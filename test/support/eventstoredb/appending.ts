@@ -77,6 +77,8 @@ export const appendCall =
     call.on('end', () => void appended())
 
     async function appended(): Promise<void> {
+      // Of a client that died in the middle of it nothing is written.
+      if (call.cancelled || events.length === 0) return
       if (events.reduce((size, event) => size + sizeOnDisk(event), 0) > MAX_APPEND_SIZE)
         return answer(tooLarge(MAX_APPEND_SIZE))
       const fault = faults.next('append')
