@@ -1,30 +1,31 @@
 import { defineConfig } from 'vitest/config'
 
-// Fast: pure code and in-memory adapters. Slow: real PostgreSQL, real processes, real files under load. Waiting: the same, but mostly for a
-// server to give up or a process to end, so that two files share the machine.
-const waiting = [
-  'test/adapters/{leases-redis-faults,work-queue-kafka-faults,eventstoredb-follow-faults,eventstoredb-append-faults,reports-kafka,cache}.test.ts',
-  'test/cli/**/*.test.ts',
-  'test/projections/{rebuild,rebuild-faults,plans,projector,queries}.test.ts',
-  'test/adapters/{check-schema,read-models,archive,torn-log,work-queue-kafka,stage-logs-kafka}.test.ts',
-  'test/api/{verify,retention,retention-rows,audit-export,executions}.test.ts',
+// Fast: pure code and in-memory adapters. Waiting: real PostgreSQL, real brokers, real files, but mostly for a server to answer, to give up
+// or to end, so that two files share the machine. Alone: programs that are tormented, and simulations, which take all of it.
+const alone = [
+  'test/chaos/{chaos,kill,stop,distributed,distributed-chaos}.test.ts',
+  'test/simulation/{mutants,simulated-runs}.test.ts',
+  // What they measure is time.
+  'test/projections/growth.test.ts',
+  'test/scenarios/wide.test.ts',
 ]
-const slow = [
+const waiting = [
   'test/adapters/**/*.test.ts',
   'test/projections/**/*.test.ts',
   'test/api/**/*.test.ts',
   'test/scenarios/**/*.test.ts',
+  'test/cli/**/*.test.ts',
   'test/chaos/**/*.test.ts',
-  'test/simulation/{mutants,simulated-runs}.test.ts',
 ]
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [...slow, ...waiting], testTimeout: 20_000 } },
+      { test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: [...alone, ...waiting], testTimeout: 20_000 } },
       {
         test: {
           name: 'waiting',
           include: waiting,
+          exclude: alone,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           maxWorkers: 2,
@@ -33,9 +34,8 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'slow',
-          include: slow,
-          exclude: waiting,
+          name: 'alone',
+          include: alone,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           fileParallelism: false,

@@ -9,8 +9,6 @@ import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 const EXECUTIONS = 25_000
 /** There are none of the first three; of the last there may be none on the day that is drawn. */
 const MAYBE_NOTHING = ['pools', 'workers', 'projections', 'executions of a workflow that failed on a day']
-/** It looks at every failure of a month and its run, of which there may be so many that to read all runs is the better plan. */
-const EXACT = 'failures of a month'
 
 let postgres: TestPostgres
 beforeAll(async () => {
@@ -18,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => postgres.stop())
 
-test('no question but one reads a large table whole, and each has something to answer', {
+test('no question reads a large table whole, and each has something to answer', {
   timeout: 120_000,
 }, async () => {
   const { pool, url } = await postgres.createReadModels()
@@ -33,7 +31,6 @@ test('no question but one reads a large table whole, and each has something to a
   }
   const read = await asking(async (asked) => {
     for (const [name, ask] of Object.entries(asked)) {
-      if (name === EXACT) continue
       const answer = (await ask()) as { items?: readonly unknown[] } | readonly unknown[] | undefined
       expect(answer, name).toBeDefined()
       const items = 'items' in answer! ? answer.items : answer
