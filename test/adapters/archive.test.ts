@@ -196,11 +196,14 @@ it('stops a reader where a file is missing that the log speaks of, before anythi
 })
 
 it('gives a follower what was cut while it was held up, though it had been at the head', async (t) => {
-  const { store, put } = await logOf([3])
+  const { store, put, folder } = await logOf([3])
+  // Another process: who appends has the newest in memory.
+  const writer = await EmbeddedEventStore.open(join(folder, '../log'))
+  t.onTestFinished(() => writer.close())
   const log = store.subscribe({ after: -1, signal: new AbortController().signal })[Symbol.asyncIterator]()
   while (!(await log.next()).value!.caughtUp);
   const stream = `execution-${uuidv7()}`
-  for (let n = 0; n < 5; n++) await store.append(stream, 'any', [anEvent()])
+  for (let n = 0; n < 5; n++) await writer.append(stream, 'any', [anEvent()])
   const read = async () => {
     const { events } = (await log.next()).value as Batch
     return events.filter((event) => event.stream === stream).length
