@@ -186,9 +186,11 @@ describe('streams', () => {
   test('stay where they are when the disk does not take the file', async (t) => {
     const { run, set, send, store, ports, cleanUp, caughtUp, clock } = await kept(t, postgres)
     const id = await run()
+    await set({ streams: [{ atMost: 0 }] })
+    // It has only just ended.
     expect(await cleanUp()).toEqual({ removed: {}, done: true })
     clock.leap(MINUTE_MS)
-    await set({ streams: [{ atMost: 0 }] })
+
     await caughtUp()
     const { write } = ports.archive!
     ports.archive!.write = () => Promise.reject(new (class extends Error {})('no space left on device'))
