@@ -219,6 +219,18 @@ describe.each(await postgresKinds())('on $name', ({ reason, start }) => {
     await expect(orphan('after')).rejects.toThrow(/violates (foreign key|check) constraint/)
   })
 
+  test('a database in which an older text of a migration ran is brought up to date', async () => {
+    const url = await postgres.createDatabase()
+    const path = await migrations()
+    const later = ['0010-retention', '0011-failures', '0012-stage-logs']
+    for (const name of later) await rename(join(path, `${name}.ts`), join(path, `${name}.kept`))
+    await migrate(url, { folder: path })
+    const older = 'ba58bc532d9ae65e75dbd967b457c388fc0123f1fb22807fa1445e6dffb14918'
+    await query(url, `UPDATE migration_checksums SET checksum = '${older}' WHERE name = '0009-references'`)
+    for (const name of later) await rename(join(path, `${name}.kept`), join(path, `${name}.ts`))
+    expect(await migrate(url, { folder: path })).toEqual(later)
+  })
+
   test('a migration drops what stands beside the live tables, which may lack what those have now', async () => {
     const url = await postgres.createDatabase()
     const path = await migrations()

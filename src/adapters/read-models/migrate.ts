@@ -106,12 +106,20 @@ async function readApplied(client: Client): Promise<Applied[]> {
   return rows.map((row) => ({ name: row.name, checksum: row.checksum, appliedAt: row.applied_at.toISOString() }))
 }
 
+/**
+ * Texts of migrations that ran before those were mended, by name. That of 0009 looked at the rows that were there, and so did not let
+ * programs start whose rows were wrong; where it ran, the same constraints stand.
+ */
+const SUPERSEDED: Readonly<Record<string, string>> = {
+  '0009-references': 'ba58bc532d9ae65e75dbd967b457c388fc0123f1fb22807fa1445e6dffb14918',
+}
+
 /** What ran must be the beginning of what the program brings, file for file. */
 function assertPrefix(applied: readonly Applied[], known: readonly Known[]): void {
   const newest = known.at(-1)?.name ?? ''
   for (const [at, { name, checksum }] of applied.entries()) {
     const here = known[at]
-    if (here?.name === name && here.checksum === checksum) continue
+    if (here?.name === name && (here.checksum === checksum || SUPERSEDED[name] === checksum)) continue
     if (here?.name === name) throw new MigrationsDiffer(`migration ${name} was edited after it ran`)
     if (known.some((other) => other.name === name))
       throw new MigrationsDiffer(
